@@ -1,0 +1,91 @@
+"""bin/test: one pytest run over everything, in a database of its own."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from bridge_stack import template
+from bridge_stack.browser import ensure_chromium
+from bridge_stack.common import (
+    BridgeError,
+    child_env,
+    complain,
+    odoo_config,
+    project,
+    say,
+    venv_python,
+)
+from bridge_stack.postgres import Postgres
+
+#: What only tests with a browser contain.
+_BROWSER = re.compile(r"mark\.browser|\.start_tour\(|\.browser_js\(")
+
+
+def test_files(arguments):
+    """Return the test modules (list) that pytest would look at with these arguments."""
+    paths = [Path(each.split("::")[0]) for each in arguments if not each.startswith("-")]
+    chosen = [path for path in paths if path.exists()] or [project()]
+    folders = [path for path in chosen if path.is_dir()]
+    found = [path for path in chosen if path.is_file()]
+    for folder in folders:
+        found += [path for path in folder.rglob("test_*.py") if ".cache" not in path.parts]
+    return found
+
+
+def needs_browser(arguments):
+    """Say whether the chosen tests drive a browser."""
+    if "not browser" in arguments:
+        return False
+    return any(_BROWSER.search(path.read_text(encoding="utf-8")) for path in test_files(arguments))
+
+
+def pytest_command(database, arguments):
+    """Return pytest's command line."""
+    return [
+        str(venv_python()),
+        "-m",
+        "pytest",
+        f"--odoo-database={database}",
+        f"--odoo-config={odoo_config()}",
+        "--odoo-http",
+        "--odoo-log-level=error",
+        *arguments,
+    ]
+
+
+def run_pytest(database, arguments):
+    """Run pytest and return its exit code; on Ctrl-C let it end in its own order."""
+    # importing queue_job patches the server that --odoo-http starts: root:0 keeps the runner asleep
+    env = child_env(ODOO_QUEUE_JOB_CHANNELS="root:0")
+    child = subprocess.Popen(pytest_command(database, arguments), cwd=project(), env=env)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: child.send_signal(signal.SIGINT))
+    return child.wait()
+
+
+def main(arguments):
+    """Run the tests; return pytest's exit code, or 3 for what a person has to mend."""
+    try:
+        if needs_browser(arguments):
+            ensure_chromium()
+        with Postgres().running() as postgres:
+            template.drop_abandoned(postgres, "test")
+            source = template.template_database(postgres)
+            for line in template.install_warnings():
+                say(f"template  {line}")
+            database = template.temporary_name("test")
+            try:
+                template.clone_database(postgres, source, database)
+                code = run_pytest(database, arguments)
+            finally:
+                template.drop_database(postgres, database)
+    except BridgeError as error:
+        complain(f"test: {error}")
+        return 3
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,330 @@
+"""The whole system as real processes: PostgreSQL, Odoo with its job runner, the example bank."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from bridge_stack import install, template
+from bridge_stack.common import (
+    BridgeError,
+    child_env,
+    home,
+    odoo_command,
+    project,
+    remove_tree,
+    say,
+    venv_python,
+)
+from bridge_stack.postgres import Postgres
+from bridge_stack.process import Process, check_port, free_ports
+from bridge_stack.rpc import JsonRpc
+
+_SERVER_WIDE = "base,web,rpc,queue_job"
+_UPLOAD_PATH = "/g2p_bridge/upload_mt940"
+_RESULT = "bridge-stack-result:"
+
+_CREATE_USER = """
+from datetime import datetime, timedelta
+groups = env["res.groups"]
+for xml_id in groups_given:
+    groups |= env.ref(xml_id)
+users = env["res.users"].with_context(active_test=False, no_reset_password=True)
+user = users.search([("login", "=", login)]) or users.create(
+    {"login": login, "name": login, "group_ids": [(6, 0, [env.ref("base.group_user").id])]}
+)
+user.write({"active": True, "group_ids": [(4, group.id) for group in groups]})
+keys = env["res.users.apikeys"].with_user(user).sudo()
+result = keys._generate("rpc", "bridge_stack", datetime.now() + timedelta(days=days))
+env.cr.commit()
+"""
+
+
+class Stack:
+    """The system in a ``with`` block; everything that it started is gone afterwards.
+
+    :param modules: addons of the database, installed once and cloned from then on
+    :param database: name of a database that stays (made when missing, updated when the addons
+        changed); by default a fresh one, dropped in the end
+    :param workers: Odoo's HTTP workers; 0 for one threaded process, which answers ``/websocket``
+        on the same port (browser tests)
+    :param channels: job runner channels, ``root:0`` to keep it asleep
+    :param bank: start the example bank, with ``bank_options`` added to its command line
+    :param mapper: start the mapper stand-in, with ``mapper_options`` likewise
+    :param port: of the server, ``bank_port`` of the bank; by default free ones
+    :param odoo_options: added to the server's command line
+    :param keep: leave everything running on exit, and say how to stop it
+    :param folder: for logs and the bank's ledger; by default one that is removed after success
+
+    :ivar url: of the server; ``bank_url``, ``mapper_url`` of the others, or None
+    :ivar db: name of the database
+    :ivar bank_key: API key of the bank's user, which uploads statements with it
+    :ivar keep_logs: set it to keep ``folder`` for a look at what went wrong
+    """
+
+    ADMIN = ("admin", "admin")
+
+    def __init__(
+        self,
+        *,
+        modules=template.MODULES,
+        database=None,
+        workers=2,
+        channels="root:2",
+        bank=True,
+        bank_options=(),
+        mapper=False,
+        mapper_options=("--count", "1000"),
+        port=None,
+        bank_port=None,
+        odoo_options=(),
+        log_level="info",
+        keep=False,
+        folder=None,
+    ):
+        self.modules = tuple(modules)
+        self.workers = workers
+        self.channels = channels
+        self.odoo_options = tuple(odoo_options)
+        self.log_level = log_level
+        self.keep = keep
+        self.db = database or template.temporary_name("stack")
+        self.url = self.bank_url = self.mapper_url = self.bank_key = None
+        self.keep_logs = False
+        self._is_temporary = database is None
+        self._has_bank, self._bank_options = bank, tuple(bank_options)
+        self._has_mapper, self._mapper_options = mapper, tuple(mapper_options)
+        self._port, self._bank_port = port, bank_port
+        self._own_folder = folder is None
+        self.folder = Path(folder) if folder else home() / "run" / self.db
+        self.postgres = None
+        self._processes = {}
+
+    # starting and ending
+
+    def __enter__(self):
+        try:
+            self._start()
+        except BaseException:
+            # half a stack is taken down like a whole one, whatever the reason was
+            self._end(failed=True)
+            raise
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if self.keep and kind is None:
+            self._leave_running()
+        else:
+            self._end(failed=kind is not None)
+
+    def _start(self):
+        install.ensure_setup(install.RUNTIME)
+        self._check_ports()
+        postgres = Postgres()
+        postgres.start()
+        self.postgres = postgres
+        template.drop_abandoned(self.postgres, "stack")
+        self._prepare_database()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._has_mapper:
+            self._start_mapper()
+        self._start_server()
+        if self._has_bank:
+            self._start_bank()
+
+    def _check_ports(self):
+        for port, what in ((self._port, "the server"), (self._bank_port, "the example bank")):
+            if port:
+                check_port(port, what)
+
+    def _prepare_database(self):
+        name = template.template_database(self.postgres, self.modules)
+        state = f"g2p-bridge addons {template.source_hash(self.modules)}"
+        if not self.postgres.exists(self.db):
+            template.clone_database(self.postgres, name, self.db)
+        elif self.postgres.note(self.db) != state:
+            say(f"database  updating {self.db} to the addons as they are now")
+            log = home() / "log" / f"update-{self.db}.log"
+            template.run_install(self.db, "--update", self.modules[1:] or self.modules, log)
+        self.postgres.set_note(self.db, state)
+
+    def _start_server(self):
+        port, gevent_port = free_ports(2)
+        port = self._port or port
+        self.url = f"http://127.0.0.1:{port}"
+        command = odoo_command(
+            f"--database={self.db}",
+            f"--db-filter=^{re.escape(self.db)}$",
+            f"--load={_SERVER_WIDE}",
+            f"--workers={self.workers}",
+            "--max-cron-threads=1",
+            f"--http-port={port}",
+            f"--gevent-port={gevent_port}",
+            "--http-interface=127.0.0.1",
+            f"--log-level={self.log_level}",
+            *self.odoo_options,
+        )
+        # the runner reaches the server over HTTP, so both must speak of the same address
+        env = child_env(
+            ODOO_QUEUE_JOB_CHANNELS=self.channels,
+            ODOO_QUEUE_JOB_HOST="127.0.0.1",
+            ODOO_QUEUE_JOB_PORT=port,
+        )
+        self._run("server", command, env).wait_for_url(f"{self.url}/web/health", 120)
+
+    def _start_bank(self):
+        self.bank_key = self.create_user("example-bank", ["g2p_bridge.group_bank_api"])
+        command = [
+            str(venv_python()),
+            str(_require(project() / "g2p_bridge_bank_example" / "simulator")),
+            f"--port={self._bank_port or free_ports(1)[0]}",
+            f"--database={self.folder / 'bank.sqlite'}",
+            f"--upload-url={self.url}{_UPLOAD_PATH}",
+            *self._bank_options,
+        ]
+        # not on the command line, which every user of the machine can read
+        env = child_env(EXAMPLE_BANK_UPLOAD_KEY=self.bank_key)
+        self.bank_url = self._run("bank", command, env).wait_for_address()
+
+    def _start_mapper(self):
+        command = [
+            str(venv_python()),
+            str(_require(project() / "tests" / "stand_ins" / "mapper")),
+            f"--port={free_ports(1)[0]}",
+            *self._mapper_options,
+        ]
+        self.mapper_url = self._run("mapper", command, child_env()).wait_for_address()
+
+    def _run(self, name, command, env):
+        # the server's claim on PostgreSQL outlives us, if the server does
+        shared = [self.postgres.users_fd()] if self.postgres.users_fd() is not None else []
+        process = Process(
+            name,
+            command,
+            env,
+            self.folder / f"{name}.log",
+            cwd=self.folder,
+            keep=self.keep,
+            share_fds=shared,
+        )
+        self._processes[name] = process
+        process.start()
+        return process
+
+    def _end(self, failed):
+        for process in reversed(self._processes.values()):
+            process.stop()
+        if self.postgres is None:
+            return
+        try:
+            if self._is_temporary:
+                template.drop_database(self.postgres, self.db)
+                self._remove_folder(failed or self.keep_logs)
+        finally:
+            self.postgres.leave()
+
+    def _remove_folder(self, is_wanted):
+        if not self._own_folder:
+            return
+        if is_wanted and self.folder.exists():
+            say(f"stack     the logs stay in {self.folder}")
+        else:
+            remove_tree(self.folder)
+
+    def _leave_running(self):
+        pids = " ".join(str(pid) for pid in self.pids.values())
+        say(f"stack     {self.url} runs on (database {self.db}, logs in {self.folder})")
+        say(f"stack     stop it with: kill {pids}; then: bin/setup --stop-postgres")
+        self.postgres.leave(keep_running=True)
+
+    # while it runs
+
+    @property
+    def pids(self):
+        """Process ids by name (``server``, ``bank``, ``mapper``) of what runs."""
+        return {name: each.pid for name, each in self._processes.items() if each.is_running}
+
+    def worker_pids(self):
+        """Return the ids (list) of the server's worker processes, for tests that kill one."""
+        children = Path(f"/proc/{self.pids['server']}/task/{self.pids['server']}/children")
+        return [int(pid) for pid in children.read_text(encoding="ascii").split()]
+
+    def log(self, name):
+        """Return the path of a process's log."""
+        return self._processes[name].log
+
+    def kill(self, name, number=signal.SIGKILL, *, whole=True):
+        """Signal a process, or with ``whole`` it and all its children, as a crash would."""
+        self._processes[name].kill(number, whole=whole)
+
+    def stop(self, name):
+        """End a process in order: SIGTERM, SIGKILL after a deadline."""
+        self._processes[name].stop()
+
+    def restart(self, name):
+        """Start a process again, on the same port and data, and wait until it answers."""
+        process = self._processes[name]
+        process.stop()
+        process.start()
+        if name == "server":
+            process.wait_for_url(f"{self.url}/web/health", 120)
+        else:
+            process.wait_for_address()
+
+    def wait_until(self, condition, deadline_s=60, what="result"):
+        """Return the first true value of ``condition()``, asked several times a second.
+
+        :raise AssertionError: the deadline passed
+        """
+        end = time.monotonic() + deadline_s
+        while not (result := condition()):
+            if time.monotonic() > end:
+                raise AssertionError(f"no {what} within {deadline_s} s; logs in {self.folder}")
+            time.sleep(0.2)
+        return result
+
+    def rpc(self, login=ADMIN[0], password_or_key=ADMIN[1]):
+        """Return a :class:`~bridge_stack.rpc.JsonRpc` of a user, by default the administrator."""
+        return JsonRpc(self.url, self.db, login, password_or_key)
+
+    def create_user(self, login, groups=(), days=90):
+        """Give a user (created if needed) groups by XML id; return a new API key of theirs."""
+        return self.odoo_shell(
+            f"login, groups_given, days = {login!r}, {list(groups)!r}, {int(days)}\n{_CREATE_USER}"
+        )
+
+    def odoo_shell(self, code):
+        """Run Python code in ``odoo shell`` (``env`` is there); return its variable ``result``.
+
+        Takes some three seconds. The code commits itself (``env.cr.commit()``) what is to stay.
+
+        :return: ``result`` as JSON gives it back, None if the code sets none
+        :raise BridgeError: the code failed; with the end of its output
+        """
+        return odoo_shell(self.db, code)
+
+
+def odoo_shell(database, code):
+    """Run code in ``odoo shell`` on a database; see :meth:`Stack.odoo_shell`."""
+    epilogue = f"\nimport json\nprint({_RESULT!r} + json.dumps(locals().get('result')))\n"
+    done = subprocess.run(
+        odoo_command("shell", "-d", database, "--no-http", "--log-level=error"),
+        input=code + epilogue,
+        env=child_env(ODOO_QUEUE_JOB_CHANNELS="root:0"),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    found = re.search(rf"^{_RESULT}(.*)$", done.stdout, re.MULTILINE)
+    if done.returncode or not found:
+        raise BridgeError(f"odoo shell failed:\n{done.stderr[-3000:]}")
+    return json.loads(found[1])
+
+
+def _require(path):
+    if not os.path.exists(path):
+        raise BridgeError(f"{path.relative_to(project())} is not part of this checkout.")
+    return path

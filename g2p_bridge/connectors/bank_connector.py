@@ -1,0 +1,198 @@
+import json
+
+import requests
+from odoo import api, models
+
+from ..services import disbursement_id, mt940
+from . import http
+from .errors import BankOutcomeUnknown, BankUnavailable
+
+
+class BankConnector(models.AbstractModel):
+    """What the bridge asks of a bank; each bank addon has one that inherits this.
+
+    ``_name = "g2p.bank.connector.<code>"``, ``_inherit = "g2p.bank.connector"``: the pipeline looks
+    it up by the code that the bank's form holds. Arguments and results are the frozen values of
+    ``connectors/dto.py``. A method ends in a result or in one of the three classes of
+    ``connectors/errors.py``; anything else that it raises is a bug of the addon. A connector keeps
+    no state and opens no cursor.
+    """
+
+    _name = "g2p.bank.connector"
+    _description = "Bank connector"
+
+    #: :meth:`inquire_payments` works
+    supports_inquiry = False
+    #: :meth:`release_funds` works
+    supports_release = False
+    #: a block or payment call repeated under its key is answered as before, and not done again
+    honours_idempotency_key = False
+
+    # -- calls to the bank ----------------------------------------------------------------------
+
+    @api.private
+    def check_funds(self, account, amount):
+        """Ask whether the account holds so much; moves no money.
+
+        :param DebtorAccount account: the funding account
+        :param Decimal amount: in the account's currency
+        :return: FundsAvailability
+        :raise BankUnavailable: no usable answer
+        :raise BankRejected: the bank does not take the question (unknown account)
+        """
+        raise self._not_implemented("check_funds")
+
+    @api.private
+    def block_funds(self, account, amount, idempotency_key):
+        """Have the bank hold so much for the payments to come.
+
+        :param str idempotency_key: the same for each repeat of this call
+        :return: FundsBlock
+        :raise BankUnavailable: surely nothing is held
+        :raise BankRejected: surely nothing is held, nor will it be
+        :raise BankOutcomeUnknown: perhaps it is held
+        """
+        raise self._not_implemented("block_funds")
+
+    @api.private
+    def release_funds(self, account, block_reference):
+        """Give back what is left of a block; a repeat is harmless.
+
+        Called only where :attr:`supports_release` says so.
+
+        :param str block_reference: as :meth:`block_funds` returned it
+        :raise BankUnavailable: no usable answer
+        :raise BankRejected: the bank does not know the block
+        """
+        raise self._not_implemented("release_funds")
+
+    @api.private
+    def initiate_payment(self, account, block_reference, payments, idempotency_key):
+        """Order a batch of payments, all or none but for those that the answer names.
+
+        :param str block_reference: the funds they draw on
+        :param list payments: Payment
+        :param str idempotency_key: the same for each repeat of this batch
+        :return: Acknowledgement
+        :raise BankUnavailable: surely none was taken
+        :raise BankRejected: surely none was taken, nor will be
+        :raise BankOutcomeUnknown: perhaps they were taken
+        """
+        raise self._not_implemented("initiate_payment")
+
+    @api.private
+    def inquire_payments(self, account, idempotency_key, payments):
+        """Ask what became of a batch whose order had no answer; moves no money.
+
+        Called only where :attr:`supports_inquiry` says so.
+
+        :param str idempotency_key: the key of the order
+        :return: list of PaymentStatus, one for each payment
+        :raise BankUnavailable: no usable answer
+        """
+        raise self._not_implemented("inquire_payments")
+
+    # -- statements -----------------------------------------------------------------------------
+
+    @api.private
+    def parse_statement(self, content):
+        """Read a file of statements: MT940, unless the bank addon knows another format.
+
+        :param bytes content: the file as uploaded
+        :return: list of Statement
+        :raise StatementInvalid: it cannot be booked as it is
+        """
+        return mt940.parse(content)
+
+    @api.private
+    def retrieve_disbursement_id(self, entry):
+        """Return the disbursement id in a statement entry, or an empty string.
+
+        The customer reference (:61: subfield 7) as a whole must be a valid id, in capitals or not:
+        a longer reference that begins like one of ours is somebody else's.
+
+        :param StatementEntry entry: the entry
+        """
+        reference = entry.customer_reference.strip().upper()
+        return reference if disbursement_id.is_valid(reference) else ""
+
+    @api.private
+    def retrieve_beneficiary_name(self, entry):
+        """Return whom the bank names in a statement entry, or an empty string.
+
+        MT940 has no field for it, so this knows none; a bank addon reads its bank's :86: lines.
+
+        :param StatementEntry entry: the entry
+        """
+        return ""
+
+    @api.private
+    def retrieve_reversal_reason(self, entry):
+        """Return why a payment came back: the last line of :86: that is not empty.
+
+        :param StatementEntry entry: an entry that brings money back
+        """
+        return next((line.strip() for line in reversed(entry.narrative) if line.strip()), "")
+
+    # -- hooks for bank addons ------------------------------------------------------------------
+
+    @api.private
+    def _authenticate(self, request, account):
+        """Make the request one of ours: a bearer token, where the bank has a secret.
+
+        Called last, so a bank addon may sign the bytes of ``request.body``.
+
+        :param requests.PreparedRequest request: changed in place
+        :param DebtorAccount account: holds the secret
+        """
+        if account.secret:
+            request.headers["Authorization"] = f"Bearer {account.secret}"
+
+    @api.private
+    def _headers(self, account, idempotency_key):
+        """Return the headers of a request, less those of :meth:`_authenticate`."""
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
+        return headers
+
+    @api.private
+    def _send(self, account, path, body, *, idempotency_key=None, safe=False):
+        """POST JSON to the bank and return the JSON of its answer.
+
+        :param DebtorAccount account: says where, with which secret and time-outs
+        :param str path: below the bank's base URL, with a slash in front
+        :param body: dict or list; amounts by ``services.money.to_json_number``
+        :param str idempotency_key: sent as ``Idempotency-Key``
+        :param bool safe: it moves no money, so a repeat does no harm
+        :return: dict or list; numbers with a fraction are ``Decimal``
+        :raise BankUnavailable: see :func:`..connectors.http.send`
+        :raise BankRejected: likewise
+        :raise BankOutcomeUnknown: likewise
+        """
+        with requests.Session() as session:
+            request = self._prepare_request(session, account, path, body, idempotency_key)
+            answer = http.send(session, request, timeout_s=account.timeout_s, safe=safe)
+        if not isinstance(answer, dict | list):
+            unclear = BankUnavailable if safe else BankOutcomeUnknown
+            raise unclear("Its answer is neither object nor list.", code="GARBAGE")
+        return answer
+
+    def _prepare_request(self, session, account, path, body, idempotency_key):
+        try:
+            request = session.prepare_request(
+                requests.Request(
+                    "POST",
+                    account.base_url.rstrip("/") + path,
+                    data=json.dumps(body, allow_nan=False, separators=(",", ":")).encode(),
+                    headers=self._headers(account, idempotency_key),
+                )
+            )
+        except requests.RequestException as error:  # a base URL that is none
+            code = type(error).__name__
+            raise BankUnavailable(f"The request could not be made ({code}).", code=code) from error
+        self._authenticate(request, account)
+        return request
+
+    def _not_implemented(self, method):
+        return NotImplementedError(f"{self._name} has no {method}")

@@ -1,0 +1,140 @@
+"""The border between the bridge and a bank: frozen values, amounts as ``Decimal``.
+
+Names follow ISO 20022 (pain.001, camt.053) and SWIFT MT940. No Odoo in here, so a
+connector can be written and tested without a database.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+
+#: kinds of financial address (the ``fa_type`` of OpenG2P's mapper)
+BANK_ACCOUNT = "BANK_ACCOUNT"
+MOBILE_WALLET = "MOBILE_WALLET"
+EMAIL_WALLET = "EMAIL_WALLET"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebtorAccount:
+    """The funding account at the sponsor bank, and how to reach that bank (ISO 20022 DbtrAcct)."""
+
+    bank_code: str
+    base_url: str
+    account_number: str = field(repr=False)
+    branch_code: str = ""
+    currency: str  # ISO 4217
+    timeout_s: tuple[float, float] = (10, 30)  # to connect; between two bytes of the answer
+    secret: str = field(default="", repr=False)  # bearer token of the bank, empty for none
+    #: further settings of the bank addon, as plain values
+    options: dict = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinancialAddress:
+    """Where a creditor receives money; empty strings for what does not apply."""
+
+    fa_type: str  # BANK_ACCOUNT, MOBILE_WALLET or EMAIL_WALLET
+    account_number: str = field(default="", repr=False)
+    bank_code: str = ""
+    branch_code: str = ""
+    mobile_number: str = field(default="", repr=False)
+    email_address: str = field(default="", repr=False)
+    wallet_provider: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """One credit transfer as any bank knows it (ISO 20022 CdtTrfTxInf)."""
+
+    end_to_end_id: str  # our disbursement_id, 16x
+    amount: Decimal  # > 0, at the currency's scale
+    currency: str  # ISO 4217
+    creditor_id: str = field(repr=False)  # the program's id of the person
+    creditor_name: str = field(repr=False)
+    #: None where the program sends ids and the bank knows the accounts
+    creditor_account: FinancialAddress | None = field(default=None, repr=False)
+    remittance_information: str = ""
+    program: str = ""  # mnemonic
+    cycle: str = ""  # mnemonic
+    requested_date: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundsAvailability:
+    """Answer of a funds check."""
+
+    is_available: bool
+    reason: str = ""  # the bank's words when it is not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundsBlock:
+    """Funds the bank holds for us."""
+
+    reference: str
+
+
+ACCEPTED = "accepted"  # the bank has it and will pay, or has paid
+REJECTED = "rejected"  # the bank surely does not pay it
+NOT_FOUND = "not_found"  # the bank never got it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentStatus:
+    """What the bank says of one payment."""
+
+    end_to_end_id: str
+    status: str  # ACCEPTED, REJECTED or NOT_FOUND
+    bank_reference: str = ""
+    reason_code: str = ""  # ISO 20022 external status reason, or the bank's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """The bank took a batch; ``rejected`` names the payments that it refused at once."""
+
+    reference: str = ""
+    rejected: tuple[PaymentStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementEntry:
+    """One entry of a statement (MT940 :61: with its :86:)."""
+
+    sequence: int  # 1-based position in its statement
+    mark: str  # D, C, RD or RC (MT940 :61: subfield 3)
+    amount: Decimal  # always positive; the mark says the direction
+    value_date: date
+    entry_date: date | None = None
+    customer_reference: str = ""  # subfield 7
+    bank_reference: str = ""  # subfield 8
+    transaction_type: str = ""  # subfield 6, e.g. NTRF
+    narrative: tuple[str, ...] = ()  # lines of :86:, empty ones kept
+    supplementary_details: str = ""  # subfield 9
+
+    @property
+    def signed_amount(self):
+        """What the entry adds to the balance of the account."""
+        return self.amount if self.mark in ("C", "RD") else -self.amount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One statement of one account (MT940 :20: to :62:), pages joined."""
+
+    reference: str  # :20:
+    account_number: str = field(repr=False)  # :25:
+    number: str = ""  # :28C: before the slash
+    sequence: str = ""  # :28C: after it
+    currency: str
+    opening_balance: Decimal  # signed: a debit balance is negative
+    opening_date: date | None = None
+    closing_balance: Decimal
+    closing_date: date | None = None
+    entries: tuple[StatementEntry, ...] = ()
+
+    @property
+    def difference(self):
+        """Closing balance less opening balance and entries: zero when the statement ties."""
+        booked = sum((entry.signed_amount for entry in self.entries), Decimal(0))
+        return self.closing_balance - self.opening_balance - booked

@@ -1,0 +1,237 @@
+"""HTTP to banks and mappers: one request, and what is known of its outcome.
+
+No retries in here: whether the same call may be made again is for the caller to decide, by the
+class of the error.
+"""
+
+import json
+import logging
+import ssl
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from decimal import Decimal
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+from urllib3.exceptions import HTTPError, NewConnectionError
+
+from . import masking
+from .errors import BankError, BankOutcomeUnknown, BankRejected, BankUnavailable
+
+_logger = logging.getLogger(__name__)
+
+#: an answer of 10,000 payment statuses is below 3 MB
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+#: powers of ten that an amount may have; ``1e999999999`` is valid JSON, and fills the memory as int
+MAX_EXPONENT = 40
+_CHUNK_BYTES = 64 * 1024
+
+#: requests refuses these before it opens a connection
+_NEVER_LEFT = (
+    requests.ConnectTimeout,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+)
+
+_collectors = ContextVar("g2p_bridge_exchanges", default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request and what came of it, fit to be stored and shown: bodies are masked."""
+
+    method: str
+    path: str  # without host and query
+    request_masked: str
+    response_masked: str = ""
+    http_status: int | None = None  # None: no answer
+    latency_ms: float
+    error: str = ""  # code of the BankError, empty when there was none
+
+
+@contextmanager
+def record():
+    """Collect the exchanges of this context: ``with record() as exchanges: ...``.
+
+    Nested records each get the exchange; threads started inside do not report here.
+
+    :return: list of :class:`Exchange`, filled while the block runs
+    """
+    exchanges = []
+    token = _collectors.set((*_collectors.get(), exchanges))
+    try:
+        yield exchanges
+    finally:
+        _collectors.reset(token)
+
+
+def send(session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES):
+    """Send one request and return the JSON of its answer; a failure says what is known of it.
+
+    Redirects are not followed and TLS certificates are always verified.
+
+    :param requests.Session session: used for its connections, proxies and CA bundle
+    :param requests.PreparedRequest request: with all its headers
+    :param tuple timeout_s: seconds to connect, seconds between two bytes of the answer
+    :param bool safe: it moves no money (a check, an inquiry), so what is unknown is merely
+        unavailable
+    :param int max_bytes: a longer answer (after decompression) counts as garbage
+    :return: dict, list or scalar; numbers with a fraction are ``Decimal``
+    :raise BankUnavailable: it never left, HTTP 429, or anything unclear of a safe call
+    :raise BankRejected: HTTP 3xx, and 4xx other than 408 and 429
+    :raise BankOutcomeUnknown: anything unclear of a call that is not safe: time-out, connection
+        lost, 5xx, an answer that is no JSON or not whole
+    """
+    started = time.monotonic()
+    seen = {"status": None, "body": b"", "error": ""}
+    try:
+        _exchange(session, request, timeout_s, max_bytes, seen)
+        return _answer_of(seen)
+    except (requests.RequestException, HTTPError) as error:
+        failure = _failure_of(error)
+        seen["error"] = failure.code
+        raise _as_known(failure, safe) from error
+    except BankError as failure:
+        seen["error"] = failure.code
+        raise _as_known(failure, safe) from failure.__cause__
+    finally:
+        _report(request, seen, (time.monotonic() - started) * 1000)
+
+
+def _exchange(session, request, timeout_s, max_bytes, seen):
+    """Send, and fill ``seen`` with status and body as they arrive."""
+    _set_timeouts(session, request.url, timeout_s)
+    settings = session.merge_environment_settings(
+        request.url, {}, True, session.verify or True, session.cert
+    )
+    with session.send(request, allow_redirects=False, **settings) as response:
+        seen["status"] = response.status_code
+        body = bytearray()
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > max_bytes:
+                raise BankOutcomeUnknown(
+                    f"The answer is longer than {max_bytes} bytes.", code="ANSWER_TOO_LONG"
+                )
+            seen["body"] = body
+
+
+class _TimedAdapter(BaseAdapter):
+    """Gives both time-outs to the adapter that it wraps.
+
+    ``Session.send`` would take them as a tuple, but Odoo's test framework stands in its way and
+    compares the time-out with a number.
+    """
+
+    def __init__(self, inner, timeout_s):
+        super().__init__()
+        self.inner = inner
+        self.timeout_s = tuple(timeout_s)
+
+    def send(self, request, **kwargs):
+        return self.inner.send(request, **{**kwargs, "timeout": self.timeout_s})
+
+    def close(self):
+        self.inner.close()
+
+
+def _set_timeouts(session, url, timeout_s):
+    adapter = session.get_adapter(url)
+    inner = adapter.inner if isinstance(adapter, _TimedAdapter) else adapter
+    parts = urlsplit(url)
+    session.mount(f"{parts.scheme}://{parts.netloc}/".lower(), _TimedAdapter(inner, timeout_s))
+
+
+def _answer_of(seen):
+    status = seen["status"]
+    if 200 <= status < 300:
+        return _parse_json(bytes(seen["body"]))
+    code = f"HTTP_{status}"
+    if status == 429:
+        raise BankUnavailable("It asks to be called less often (HTTP 429).", code=code)
+    if 300 <= status < 400:
+        raise BankRejected(
+            f"It answered with a redirect (HTTP {status}), and none is followed: look at the URL.",
+            code=code,
+        )
+    # 408 may come from a gateway in front of a bank that has the request
+    if 400 <= status < 500 and status != 408:
+        raise BankRejected(f"It refused the request (HTTP {status}).", code=code)
+    raise BankOutcomeUnknown(f"It failed with HTTP {status}.", code=code)
+
+
+def _parse_json(body):
+    try:
+        return json.loads(body, parse_float=_parse_decimal, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BankOutcomeUnknown("Its answer is no JSON.", code="GARBAGE") from error
+
+
+def _parse_decimal(text):
+    number = Decimal(text)
+    if abs(number.adjusted()) > MAX_EXPONENT:
+        raise ValueError("number out of range")
+    return number
+
+
+def _refuse_constant(name):
+    raise ValueError(f"{name} is no JSON")
+
+
+def _failure_of(error):
+    code = type(error).__name__
+    if _never_left(error):
+        return BankUnavailable(f"It could not be reached ({code}).", code=code)
+    return BankOutcomeUnknown(f"No answer, or not a whole one ({code}).", code=code)
+
+
+def _never_left(error):
+    """Say whether the request surely did not leave; in doubt it did.
+
+    A connection reset after sending is a ``ConnectionError`` too, and a failure of TLS may come
+    with the answer: only a certificate that does not verify comes before the first byte.
+    """
+    if isinstance(error, _NEVER_LEFT):
+        return True
+    cause = _first_argument(error)
+    cause = getattr(cause, "reason", cause)  # urllib3's MaxRetryError holds what it gave up for
+    if isinstance(error, requests.exceptions.SSLError):
+        return isinstance(_first_argument(cause), ssl.SSLCertVerificationError)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return False
+    return isinstance(error, requests.ConnectionError) and isinstance(cause, NewConnectionError)
+
+
+def _first_argument(error):
+    arguments = getattr(error, "args", ())
+    return arguments[0] if arguments else None
+
+
+def _as_known(failure, safe):
+    """Return the failure as its caller may take it: nothing is unknown of a safe call."""
+    if safe and isinstance(failure, BankOutcomeUnknown):
+        return BankUnavailable(str(failure), code=failure.code)
+    return failure
+
+
+def _report(request, seen, latency_ms):
+    """Write the one log line of a call, and give the exchange to whoever records."""
+    path = masking.mask_path(urlsplit(request.url).path)
+    outcome = seen["error"] or f"HTTP_{seen['status']}"
+    _logger.info("%s %s: %s in %d ms", request.method, path, outcome, latency_ms)
+    if collectors := _collectors.get():
+        exchange = Exchange(
+            method=request.method,
+            path=path,
+            request_masked=masking.mask_body(request.body),
+            response_masked=masking.mask_body(seen["body"]),
+            http_status=seen["status"],
+            latency_ms=latency_ms,
+            error=seen["error"],
+        )
+        for exchanges in collectors:
+            exchanges.append(exchange)

@@ -1,0 +1,117 @@
+"""Codes that leave the bridge, with their sentences, and the limits, with where each comes from."""
+
+#: what a caller's code can act on -> sentence for a person. Codes up to the blank line are OpenG2P's
+#: own, spelled as its bridge spells them; the others stand where it answers HTTP 500 or nothing.
+ERROR_SENTENCES = {
+    "INVALID_PROGRAM_MNEMONIC": "No such benefit program is configured here for this caller.",
+    "INVALID_DISBURSEMENT_FREQUENCY": "The frequency is not one of: %s.",
+    "INVALID_CYCLE_CODE_MNEMONIC": "The cycle code must be a text that is not empty.",
+    "INVALID_NO_OF_BENEFICIARIES": "The number of beneficiaries must be a whole number of at least 1.",
+    "INVALID_NO_OF_DISBURSEMENTS": "The number of disbursements must be a whole number of at least 1.",
+    "INVALID_TOTAL_DISBURSEMENT_AMOUNT": "The total must be an amount above zero, with no more decimals than the currency.",
+    "INVALID_DISBURSEMENT_SCHEDULE_DATE": "The schedule date must be a day, YYYY-MM-DD, today or later.",
+    "DISBURSEMENT_ENVELOPE_NOT_FOUND": "There is no such disbursement envelope for this caller.",
+    "DISBURSEMENT_ENVELOPE_ALREADY_CANCELED": "The disbursement envelope is cancelled.",
+    "DISBURSEMENT_ENVELOPE_DATE_PASSED": "The schedule date is reached: the envelope can no longer be amended.",
+    "INVALID_DISBURSEMENT_ENVELOPE_ID": "The disbursement_envelope_id must be a text that is not empty.",
+    "INVALID_DISBURSEMENT_PAYLOAD": "Some rows are wrong; nothing was changed. Each is listed with its codes.",
+    "INVALID_DISBURSEMENT_AMOUNT": "The amount must be above zero, with no more decimals than the currency.",
+    "INVALID_BENEFICIARY_ID": "The beneficiary_id must be a text of 1 to 128 characters.",
+    "INVALID_BENEFICIARY_NAME": "The beneficiary_name must be a text of 1 to 140 characters.",
+    "INVALID_NARRATIVE": "The narrative must be a text of 1 to 140 characters.",
+    "MULTIPLE_ENVELOPES_FOUND": "All rows of a call must belong to one envelope.",
+    "NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED": "More disbursements than the envelope declares.",
+    "TOTAL_DISBURSEMENT_AMOUNT_EXCEEDS_DECLARED": "More money than the envelope declares.",
+    "INVALID_DISBURSEMENT_ID": "There is no such disbursement for this caller.",
+    "DISBURSEMENT_ALREADY_CANCELED": "The disbursement is cancelled already.",
+    "DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED": "The payment may have left for the bank: it can no longer be cancelled.",
+    "INVALID_DISBURSEMENT_CURRENCY_CODE": "The currency must be the ISO 4217 code of the program's funding account.",
+    "INVALID_MIS_REFERENCE_NUMBER": "The mis_reference_number must be a text of 1 to 128 characters.",
+    "DUPLICATE_MIS_REFERENCE_NUMBER": "The mis_reference_number stands already in this envelope.",
+    "EMPTY_DISBURSEMENT_PAYLOAD": "The list of rows is empty.",
+    "TOO_MANY_DISBURSEMENTS_IN_CALL": "At most %s rows are taken in one call: send the rest in further calls.",
+    "IDEMPOTENCY_KEY_REUSED": "This idempotency_key came before with other content: use a new key for new content.",
+    "INVALID_IDEMPOTENCY_KEY": "The idempotency_key must be a text of 1 to 128 characters.",
+    "INVALID_REASON": "The reason must be a text of at most 500 characters.",
+    "DISBURSEMENT_ENVELOPE_COMPLETE": "The envelope has all its disbursements: it takes no more and cannot be amended.",
+    "DISBURSEMENT_ENVELOPE_DISBURSEMENT_STARTED": "Money of this envelope may have moved: it can no longer be cancelled.",
+    "AMENDMENT_BELOW_RECEIVED": "The new totals are below what the envelope has received already.",
+    "AMENDMENT_EMPTY": "The call names nothing to change.",
+    "INVALID_CURSOR": "The cursor is not one that this bridge gave: start again without a cursor.",
+    "INVALID_LIMIT": "The limit must be a whole number between 1 and 10000.",
+    "INVALID_STATEMENT": "The file is no statement that can be booked: %s",
+    "STATEMENT_TOO_LARGE": "The file is larger than %s bytes.",
+    "UNKNOWN_ACCOUNT": "The statement is of an account that is no funding account of this caller's banks: %s",
+    "STATEMENT_CURRENCY_MISMATCH": "The statement is in %s, the funding account in %s.",
+    "INVALID_STATUS": "The status must be one of: accepted, rejected.",
+    "INVALID_VALUE_DATE": "The value date must be a day, YYYY-MM-DD.",
+    "INVALID_BANK_REFERENCE": "The bank_reference and reason_code must be texts of at most 64 characters.",
+    "STATUS_CONTRADICTS": "The disbursement is in a state that this status contradicts; an officer has been told.",
+}
+
+#: MT940 entries that do not simply reconcile (OpenG2P's first three)
+LINE_REASONS = [
+    ("INVALID_DISBURSEMENT_ID", "No payment of ours has this reference"),
+    ("DUPLICATE_DISBURSEMENT", "Payment was debited before"),
+    ("INVALID_REVERSAL", "Reversal of a payment that was not debited, or came back before"),
+    ("AMOUNT_MISMATCH", "Amount differs from what we ordered"),
+    ("ACCOUNT_MISMATCH", "Payment was ordered from another funding account"),
+    ("NOT_SENT", "Payment was never sent to the bank"),
+    ("CANCELLED_DISBURSEMENT", "Payment was cancelled here"),
+    ("REJECTED_DISBURSEMENT", "Payment was rejected by the bank before"),
+    ("REVERSED_CREDIT", "Bank took back a credit"),
+]
+
+FREQUENCIES = (
+    "Daily Weekly Fortnightly Monthly BiMonthly Quarterly SemiAnnually Annually OnDemand".split()
+)
+
+MAX_REFERENCE = 128  # ids of the PBMS
+MAX_TEXT = 140  # ISO 20022 Max140Text: creditor name, unstructured remittance information
+MAX_REASON = 500
+MAX_BANK_REFERENCE = 64
+MAX_COUNT = 2**31 - 1  # PostgreSQL integer
+MAX_CHANGES = 10_000
+
+#: system parameter -> default; each is a field of the settings page
+PARAMETERS = {
+    "g2p_bridge.rows_per_call": 10_000,
+    "g2p_bridge.batch_size": 1_000,
+    "g2p_bridge.resolve_size": 5_000,
+    "g2p_bridge.match_size": 10_000,
+    "g2p_bridge.resolve_lead_days": 3,
+    "g2p_bridge.max_attempts": 5,
+    "g2p_bridge.retry_seconds": 10,
+    "g2p_bridge.recheck_minutes": 15,
+    "g2p_bridge.disbursement_sla_days": 3,
+    "g2p_bridge.statement_max_bytes": 32 * 1024 * 1024,
+}
+
+DISBURSEMENT_STATES = [
+    ("received", "Received"),
+    ("unresolved", "Unresolved"),
+    ("resolved", "Resolved"),
+    ("batched", "Batched"),
+    ("sent", "Sent"),
+    ("unknown", "Outcome unknown"),
+    ("reconciled", "Reconciled"),
+    ("reversed", "Reversed"),
+    ("rejected", "Rejected"),
+    ("cancelled", "Cancelled"),
+]
+#: nothing more happens to these by itself (a reconciled one may still come back)
+ENDED_STATES = ("reconciled", "reversed", "rejected", "cancelled")
+
+#: state -> (ISO 20022 payment status, reason code where it says more)
+ISO_STATUS = {
+    "received": "PDNG",
+    "unresolved": "PDNG",
+    "resolved": "PDNG",
+    "batched": "PDNG",
+    "sent": "ACSP",
+    "unknown": "PDNG",
+    "reconciled": "ACSC",
+    "reversed": "RJCT",
+    "rejected": "RJCT",
+    "cancelled": "RJCT",
+}

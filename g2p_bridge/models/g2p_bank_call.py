@@ -1,0 +1,210 @@
+import json
+from dataclasses import dataclass
+
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from ..connectors import http
+from ..connectors.errors import BankError, BankOutcomeUnknown, BankRejected, BankUnavailable
+from .bulk_fields import BulkMany2one
+from .own_cursor import own_cursor
+
+OPERATIONS = [
+    ("check_funds", "Check funds"),
+    ("block_funds", "Block funds"),
+    ("release_funds", "Release funds"),
+    ("initiate_payment", "Initiate payment"),
+    ("inquire_payments", "Inquire payments"),
+    ("resolve", "Look up accounts"),
+]
+STATES = [
+    ("started", "Started, no answer known"),
+    ("answered", "Answered"),
+    ("unavailable", "Surely not received"),
+    ("rejected", "Refused"),
+    ("unknown", "Outcome unknown"),
+]
+#: class of error -> what is known of the call after it
+_OUTCOMES = (
+    (BankUnavailable, "unavailable"),
+    (BankRejected, "rejected"),
+    (BankOutcomeUnknown, "unknown"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedCall:
+    """A row as it was committed: the running transaction's own snapshot is older than it."""
+
+    id: int
+    idempotency_key: str
+    attempts: int
+    intent: dict | None
+    #: the call may be made now; otherwise it was made before, and the row says all that is known
+    is_new: bool
+
+
+class BankCall(models.Model):
+    """Every call to a bank or mapper: the intent before it, the outcome after it.
+
+    Rows are written on a cursor of their own, committed before the first byte leaves and before
+    anyone acts on an answer. So a crash, a rollback or a second runner costs a look-up here, never
+    a payment.
+    """
+
+    _name = "g2p.bank.call"
+    _description = "Bank call"
+    _order = "id desc"
+    _rec_name = "idempotency_key"
+    _log_access = False
+
+    operation = fields.Selection(OPERATIONS, required=True, readonly=True)
+    idempotency_key = fields.Char(required=True, readonly=True)
+    bank_id = BulkMany2one("g2p.sponsor.bank", readonly=True)
+    mapper_id = BulkMany2one("g2p.account.mapper", readonly=True)
+    envelope_id = BulkMany2one("g2p.disbursement.envelope", readonly=True, index="btree_not_null")
+    batch_id = BulkMany2one("g2p.disbursement.batch", readonly=True, index="btree_not_null")
+    company_id = fields.Many2one("res.company", readonly=True)
+    state = fields.Selection(STATES, required=True, readonly=True)
+    attempts = fields.Integer(readonly=True)
+    started_at = fields.Datetime(readonly=True)
+    answered_at = fields.Datetime(readonly=True)
+    latency_ms = fields.Integer(string="Time (ms)", readonly=True)
+    http_status = fields.Integer(string="HTTP status", readonly=True)
+    error_code = fields.Char(readonly=True)
+    error_message = fields.Char(readonly=True)
+    intent = fields.Json(readonly=True)
+    answer = fields.Json(readonly=True)
+    request_masked = fields.Text(string="Request (masked)", readonly=True)
+    response_masked = fields.Text(string="Answer (masked)", readonly=True)
+
+    _key_uniq = models.Constraint("UNIQUE (idempotency_key)", "One row per idempotency key.")
+
+    @api.private
+    def _start(self, operation, key, subject, *, reopen=("unavailable",), intent=None):
+        """Say, for good, that a call is about to be made.
+
+        :param record subject: the envelope or batch it is for
+        :param tuple reopen: outcomes after which the same call may be made again
+        :param dict intent: what a repeat must say in the same words (the amount); it changes only
+            after the bank surely did not get the call
+        :return: StartedCall
+        """
+        envelope = subject if subject._name == "g2p.disbursement.envelope" else subject.envelope_id
+        bank = envelope.funding_account_id.bank_id
+        values = {
+            "operation": operation,
+            "idempotency_key": key,
+            "bank_id": None if operation == "resolve" else bank.id,
+            "mapper_id": envelope.program_id.mapper_id.id or None if operation == "resolve" else None,
+            "envelope_id": envelope.id,
+            "batch_id": subject.id if subject != envelope else None,
+            "company_id": envelope.company_id.id,
+            "state": "started",
+            "attempts": 1,
+            "started_at": fields.Datetime.now(),
+            "intent": json.dumps(intent),
+        }
+        with own_cursor(self.env) as cr:
+            cr.execute(
+                SQL(
+                    """
+                    INSERT INTO g2p_bank_call AS call (%(columns)s) VALUES %(values)s
+                    ON CONFLICT (idempotency_key) DO UPDATE
+                       SET state = 'started', attempts = call.attempts + 1,
+                           started_at = excluded.started_at, answered_at = NULL,
+                           intent = CASE WHEN call.state = 'unavailable' THEN excluded.intent
+                                         ELSE call.intent END
+                     WHERE call.state = ANY(%(reopen)s)
+                    RETURNING id, attempts, intent
+                    """,
+                    columns=SQL(", ").join(map(SQL.identifier, values)),
+                    values=tuple(values.values()),
+                    reopen=list(reopen),
+                )
+            )
+            started = cr.fetchone()
+            if not started:
+                cr.execute(
+                    "SELECT id, attempts, intent FROM g2p_bank_call WHERE idempotency_key = %s",
+                    [key],
+                )
+            call_id, attempts, kept_intent = started or cr.fetchone()
+        self.invalidate_model()
+        return StartedCall(
+            id=call_id,
+            idempotency_key=key,
+            attempts=attempts,
+            intent=kept_intent,
+            is_new=bool(started),
+        )
+
+    @api.private
+    def _run(self, call, function):
+        """Make the call that :meth:`_start` announced, and keep its outcome before anyone acts.
+
+        :param StartedCall call: as announced
+        :param function: makes the call and returns (result, its JSON form to keep)
+        :return: the result
+        :raise BankError: as ``function`` did; the row says so too
+        """
+        with http.record() as exchanges:
+            try:
+                result, kept = function()
+            except BankError as error:
+                self._finish(call, _outcome_of(error), exchanges, error=error)
+                raise
+        self._finish(call, "answered", exchanges, answer=kept)
+        return result
+
+    def _finish(self, call, state, exchanges, *, answer=None, error=None):
+        last = exchanges[-1] if exchanges else None
+        values = {
+            "state": state,
+            "answered_at": fields.Datetime.now(),
+            "latency_ms": round(sum(exchange.latency_ms for exchange in exchanges)),
+            "http_status": last and last.http_status,
+            "error_code": error and error.code,
+            "error_message": error and str(error)[:500],
+            "answer": answer,
+            "request_masked": last and last.request_masked,
+            "response_masked": last and last.response_masked,
+        }
+        self._write_own(call, values)
+
+    @api.private
+    def _set_state(self, call, state, **values):
+        """Correct what is known of a call: an inquiry said so."""
+        self._write_own(call, {"state": state, **values})
+
+    def _write_own(self, call, values):
+        convert = {name: self._fields[name].convert_to_column for name in values}
+        assignments = SQL(", ").join(
+            SQL(
+                "%s = %s",
+                SQL.identifier(name),
+                None if value is None else convert[name](value, self),
+            )
+            for name, value in values.items()
+        )
+        with own_cursor(self.env) as cr:
+            cr.execute(SQL("UPDATE g2p_bank_call SET %s WHERE id = %s", assignments, call.id))
+        self.invalidate_model()
+
+    @api.private
+    def _known(self, call):
+        """Return what is known of a call now, read past the snapshot of the running transaction.
+
+        :return: dict of state, answer, error_code, error_message
+        """
+        with own_cursor(self.env) as cr:
+            cr.execute(
+                "SELECT state, answer, error_code, error_message FROM g2p_bank_call WHERE id = %s",
+                [call.id],
+            )
+            state, answer, code, message = cr.fetchone()
+        return {"state": state, "answer": answer, "error_code": code, "error_message": message}
+
+
+def _outcome_of(error):
+    return next(state for kind, state in _OUTCOMES if isinstance(error, kind))

@@ -1,0 +1,390 @@
+from collections import defaultdict
+from datetime import timedelta
+from decimal import Decimal
+
+from odoo import SUPERUSER_ID, api, fields, models
+from odoo.exceptions import AccessError, UserError
+from odoo.tools import SQL
+
+from odoo.addons.queue_job.exception import RetryableJobError
+
+from ..connectors.dto import (
+    ACCEPTED,
+    NOT_FOUND,
+    REJECTED,
+    Acknowledgement,
+    FinancialAddress,
+    Payment,
+)
+from ..connectors.errors import BankOutcomeUnknown, BankRejected, BankUnavailable
+from .pipeline_resolve import ADDRESS_COLUMNS
+
+#: batches that one transaction forms, so that none holds locks on all rows of a big envelope
+BATCHES_PER_ROUND = 20
+
+
+class DisbursementEnvelope(models.Model):
+    """Batches: formed of what is resolved, a round at a time."""
+
+    _inherit = "g2p.disbursement.envelope"
+
+    def action_disburse_funds_from_bank(self):
+        """Form batches of what is payable and send what stands ready (jobs)."""
+        self._check_group("g2p_bridge.group_officer")
+        self._enqueue_advance()
+
+    def _form_batches(self):
+        """Put a round of resolved payments into batches, and have all ready ones sent."""
+        size = self.bank_id.max_batch_size
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT id, %(destination)s FROM g2p_disbursement d
+                 WHERE envelope_id = %(envelope)s AND state = 'resolved'
+                 ORDER BY %(order)s LIMIT %(limit)s
+                """,
+                destination=SQL("coalesce(bank_code, '')")
+                if self.bank_id.split_by_destination_bank
+                else SQL("''"),
+                order=SQL("2, id") if self.bank_id.split_by_destination_bank else SQL("id"),
+                envelope=self.id,
+                limit=size * BATCHES_PER_ROUND,
+            )
+        )
+        if rows:
+            self._create_batches(rows, size)
+            if self.state != "disbursing":
+                self._set_disbursing()
+        self._enqueue_ready_batches()
+        if len(rows) == size * BATCHES_PER_ROUND:
+            self._enqueue_advance()
+        if self.state == "funds_blocked":
+            return self._settle_if_ended()
+        return self._set_disbursed_if_done()
+
+    def _create_batches(self, rows, size):
+        by_destination = defaultdict(list)
+        for disbursement_id, destination in rows:
+            by_destination[destination].append(disbursement_id)
+        parts = [
+            (destination, ids[start : start + size])
+            for destination, ids in by_destination.items()
+            for start in range(0, len(ids), size)
+        ]
+        first = self.batch_count + 1
+        batches = self.env["g2p.disbursement.batch"].create(
+            [
+                {
+                    "name": f"{self.disbursement_envelope_id}-{first + index}",
+                    "envelope_id": self.id,
+                    "destination_bank_code": destination or False,
+                }
+                for index, (destination, _ids) in enumerate(parts)
+            ]
+        )
+        members = [
+            (row_id, batch.id)
+            for batch, (_destination, ids) in zip(batches, parts, strict=True)
+            for row_id in ids
+        ]
+        row_ids, batch_ids = zip(*members, strict=True)
+        moved = self.env["g2p.disbursement"]._bulk_transition(
+            "batched",
+            SQL("d.id = v.row_id"),
+            cause="disburse_funds_from_bank",
+            assign=SQL("batch_id = v.batch_id"),
+            from_clause=SQL("unnest(%s, %s) AS v(row_id, batch_id)", list(row_ids), list(batch_ids)),
+        )
+        for _envelope, batch_id, count, amount in moved:
+            batches.browse(batch_id).write({"disbursement_count": count, "total_amount": amount})
+
+    def _enqueue_ready_batches(self):
+        for batch in self.env["g2p.disbursement.batch"].search(
+            [("envelope_id", "=", self.id), ("state", "=", "ready")], order="id"
+        ):
+            batch._enqueue_disburse()
+
+    def _set_disbursed_if_done(self):
+        """All is with the bank when no batch is open and nothing payable is left."""
+        open_work = self.env.execute_query(
+            SQL(
+                """
+                SELECT EXISTS (SELECT FROM g2p_disbursement_batch
+                                WHERE envelope_id = %(id)s AND state IN ('ready', 'unknown'))
+                    OR EXISTS (SELECT FROM g2p_disbursement
+                                WHERE envelope_id = %(id)s AND state IN ('received', 'resolved'))
+                """,
+                id=self.id,
+            )
+        )[0][0]
+        if open_work:
+            return self.state
+        if self.state != "disbursed":
+            self._set_disbursed()
+        return self._settle_if_ended()
+
+
+class DisbursementBatch(models.Model):
+    """One batch on its way to the bank: sent once, or known why not."""
+
+    _inherit = "g2p.disbursement.batch"
+
+    def _enqueue_disburse(self, eta=None):
+        self.with_user(SUPERUSER_ID).with_delay(
+            identity_key=f"disburse:{self.id}",
+            channel=self.bank_id._job_channel(),
+            description=self.env._("Send batch %s", self.name),
+            max_retries=self.env["g2p.bridge"]._parameter("max_attempts"),
+            eta=eta,
+        )._disburse_funds_from_bank()
+
+    @api.private
+    def _disburse_funds_from_bank(self):
+        """Send one batch to its sponsor bank (queue job).
+
+        May run any number of times: what is not due is left alone, and the intent row, committed
+        before the first byte, keeps a batch from being sent twice.
+
+        :raise RetryableJobError: the bank surely did not get it
+        """
+        self.ensure_one()
+        if not self.try_lock_for_update(allow_referencing=True):
+            raise RetryableJobError("the batch is under way", seconds=5, ignore_retry=True)
+        self.invalidate_recordset()
+        if self.state not in ("ready", "unknown") or self.envelope_id.is_paused:
+            return f"not due ({self.state})"
+        self._take_slot()
+        call = self._start_call()
+        try:
+            acknowledgement = self._send_to_bank(call) if call.is_new else self._recall(call)
+        except BankUnavailable as error:
+            raise self.envelope_id._back_off(error, call.attempts) from error
+        except BankRejected as error:
+            self._set_rejected(error.code, str(error)[:200])
+        except BankOutcomeUnknown as error:
+            if self.state == "ready":
+                self._set_unknown(error.code, str(error)[:200])
+        else:
+            self._set_acknowledged(acknowledgement)
+        self.envelope_id._enqueue_advance_if_last(
+            SQL(
+                "EXISTS (SELECT FROM g2p_disbursement_batch WHERE envelope_id = %s"
+                " AND state = 'ready' AND id <> %s)",
+                self.envelope_id.id,
+                self.id,
+            )
+        )
+        return self.state
+
+    def _take_slot(self):
+        """Take one of the parallel calls that the bank allows, until the end of the transaction.
+
+        :raise RetryableJobError: all are taken
+        """
+        for slot in range(self.bank_id.max_parallel_calls):
+            self.env.cr.execute(
+                "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))",
+                [f"g2p.sponsor.bank.slot:{self.bank_id.id}:{slot}"],
+            )
+            if self.env.cr.fetchone()[0]:
+                return
+        raise RetryableJobError("the bank is busy with our calls", seconds=2, ignore_retry=True)
+
+    def _start_call(self):
+        return self.env["g2p.bank.call"]._start(
+            "initiate_payment", f"initiate_payment:{self.name}", self
+        )
+
+    def _send_to_bank(self, call):
+        """Make the payment call and keep its answer before anyone acts on it.
+
+        :return: dict of ``reference`` and ``rejected``: list of [end-to-end id, code]
+        """
+        payments = self._prepare_payments()
+        envelope, connector = self.envelope_id, self.bank_id._get_connector()
+        account = envelope.funding_account_id._to_debtor_account()
+
+        def send():
+            answer = connector.initiate_payment(
+                account,
+                envelope.funds_blocked_reference_number or "",
+                payments,
+                call.idempotency_key,
+            )
+            kept = _kept_acknowledgement(answer)
+            return kept, kept
+
+        return self.env["g2p.bank.call"]._run(call, send)
+
+    def _recall(self, call):
+        """Say what became of a call that was made before, without making it again blindly.
+
+        :raise BankUnavailable: the bank did not answer the inquiry
+        :raise BankRejected: it surely refused the batch
+        :raise BankOutcomeUnknown: nobody can know
+        """
+        known = self.env["g2p.bank.call"]._known(call)
+        if known["state"] == "answered":
+            return known["answer"]
+        if known["state"] == "rejected":
+            raise BankRejected(known["error_message"], code=known["error_code"])
+        connector = self.bank_id._get_connector()
+        if connector.supports_inquiry:
+            return self._inquire(connector, call)
+        if connector.honours_idempotency_key:
+            return self._send_again(call)
+        raise BankOutcomeUnknown(
+            self.env._("The bank did not answer, and has no way to ask what became of the batch."),
+            code=known["error_code"] or "NO_ANSWER",
+        )
+
+    def _inquire(self, connector, call):
+        """Ask the bank what it has of the batch; send again only what it surely never got."""
+        account = self.envelope_id.funding_account_id._to_debtor_account()
+        payments = self._prepare_payments()
+        calls = self.env["g2p.bank.call"]
+        inquiry = calls._start(
+            "inquire_payments",
+            f"inquire_payments:{self.name}",
+            self,
+            reopen=("started", "answered", "unavailable", "rejected", "unknown"),
+        )
+        statuses = calls._run(
+            inquiry,
+            lambda: (connector.inquire_payments(account, call.idempotency_key, payments), None),
+        )
+        by_status = defaultdict(list)
+        for status in statuses:
+            by_status[status.status].append(status)
+        if len(statuses) == len(payments) and set(by_status) == {NOT_FOUND}:
+            if connector.honours_idempotency_key:
+                return self._send_again(call)
+            raise BankOutcomeUnknown(
+                self.env._("The bank has not got the batch yet; it may still be on its way."),
+                code="NOT_FOUND",
+            )
+        if len(statuses) == len(payments) and not by_status[NOT_FOUND]:
+            answer = Acknowledgement(
+                reference=next((s.bank_reference for s in by_status[ACCEPTED]), ""),
+                rejected=tuple(by_status[REJECTED]),
+            )
+            kept = _kept_acknowledgement(answer)
+            calls._set_state(call, "answered", answer=kept)
+            return kept
+        raise BankOutcomeUnknown(
+            self.env._("The bank has a part of the batch only."), code="PARTLY_FOUND"
+        )
+
+    def _send_again(self, call):
+        """Send the same batch under the same key, which the bank honours."""
+        again = self.env["g2p.bank.call"]._start(
+            "initiate_payment",
+            call.idempotency_key,
+            self,
+            reopen=("started", "unknown", "unavailable"),
+        )
+        return self._send_to_bank(again) if again.is_new else self._recall(again)
+
+    def _prepare_payments(self):
+        """Return the batch's payments as the connector takes them, in the order they came."""
+        envelope = self.envelope_id
+        common = {
+            "currency": self.currency_id.name,
+            "program": envelope.program_id.mnemonic,
+            "cycle": envelope.cycle_code_mnemonic,
+            "requested_date": envelope.disbursement_schedule_date,
+        }
+        rows = self.env.execute_query_dict(
+            SQL(
+                """
+                SELECT disbursement_id, amount::text, beneficiary_id, beneficiary_name, narrative,
+                       %s FROM g2p_disbursement WHERE batch_id = %s ORDER BY id
+                """,
+                SQL(", ").join(map(SQL.identifier, ADDRESS_COLUMNS)),
+                self.id,
+            )
+        )
+        digits = Decimal(1).scaleb(-self.currency_id.decimal_places)
+        return [
+            Payment(
+                end_to_end_id=row["disbursement_id"],
+                amount=Decimal(row["amount"]).quantize(digits),
+                creditor_id=row["beneficiary_id"],
+                creditor_name=row["beneficiary_name"],
+                remittance_information=row["narrative"],
+                creditor_account=_address_of(row),
+                **common,
+            )
+            for row in rows
+        ]
+
+    @api.private
+    def _on_disburse_failed(self, exc_name=None, exc_message=None, exc_info=None, **_values):
+        """The bank could not be reached in all attempts: an officer sees it, the cron goes on."""
+        for batch in self:
+            batch.envelope_id._on_step_failed(exc_name=exc_name, exc_message=exc_message)
+
+    @api.model
+    def _enqueue_inquiries(self, limit):
+        """Ask again about batches whose outcome nobody knows, where the bank can be asked."""
+        minutes = self.env["g2p.bridge"]._parameter("recheck_minutes")
+        before = fields.Datetime.now() - timedelta(minutes=minutes)
+        batches = self.search(
+            [("state", "=", "unknown"), ("state_since", "<=", before)], limit=limit, order="id"
+        )
+        for batch in batches:
+            connector = batch.bank_id._get_connector()
+            if connector.supports_inquiry or connector.honours_idempotency_key:
+                batch._enqueue_disburse()
+
+    # -- buttons --------------------------------------------------------------------------------
+
+    def action_disburse_funds_from_bank(self):
+        """Send the batch, or ask the bank what became of it (job)."""
+        self._check_officer()
+        for batch in self.filtered(lambda b: b.state in ("ready", "unknown")):
+            batch._enqueue_disburse()
+
+    @api.private
+    def _decide(self, was_paid, note):
+        """Settle by a person's decision what the bank could not say.
+
+        :param bool was_paid: the bank has the batch and pays it
+        :param str note: what the decision rests on
+        :raise UserError: the batch's outcome is not unknown
+        """
+        self.ensure_one()
+        self._check_officer()
+        if self.state != "unknown":
+            raise UserError(self.env._("Only a batch with unknown outcome can be decided."))
+        batch = self.sudo()  # nobody may write batches but their transitions
+        batch.write({"decision_note": note})
+        if was_paid:
+            batch._set_acknowledged({"reference": "", "rejected": []})
+        else:
+            batch._set_rejected("DECIDED_NOT_PAID", note)
+        batch.message_post(
+            body=self.env._("Decided: was paid. %s", note)
+            if was_paid
+            else self.env._("Decided: was not paid. %s", note)
+        )
+        batch.envelope_id._enqueue_advance()
+
+    def _check_officer(self):
+        self.check_access("read")
+        if not self.env.user.has_group("g2p_bridge.group_officer"):
+            raise AccessError(self.env._("Your role does not allow this step."))
+
+
+def _kept_acknowledgement(answer):
+    """Return the JSON form of an acknowledgement: ids and codes only."""
+    return {
+        "reference": answer.reference,
+        "rejected": [[refused.end_to_end_id, refused.reason_code] for refused in answer.rejected],
+    }
+
+
+def _address_of(row):
+    if not row["fa_type"]:
+        return None
+    return FinancialAddress(**{name: row[name] or "" for name in ADDRESS_COLUMNS})

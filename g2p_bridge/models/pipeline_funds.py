@@ -1,0 +1,294 @@
+from decimal import Decimal
+
+from odoo import api, fields, models
+
+from odoo.addons.queue_job.exception import RetryableJobError
+
+from ..connectors.errors import BankOutcomeUnknown, BankRejected, BankUnavailable
+
+#: check and release may be repeated after any outcome: they move no money, or are idempotent by
+#: the block's reference
+ALWAYS = ("started", "answered", "unavailable", "rejected", "unknown")
+
+
+class DisbursementEnvelope(models.Model):
+    """Funds at the sponsor bank: checked, blocked, released."""
+
+    _inherit = "g2p.disbursement.envelope"
+
+    _release_idx = models.Index(
+        "(id) WHERE state IN ('settled', 'cancelled') AND funds_released_at IS NULL"
+    )
+
+    # -- check ----------------------------------------------------------------------------------
+
+    def action_check_funds_with_bank(self):
+        """Ask the bank whether the money is there (job)."""
+        self._check_group("g2p_bridge.group_officer")
+        for envelope in self.filtered(lambda e: e.state in ("ready", "approved")):
+            envelope._enqueue_check_funds()
+
+    def _enqueue_check_funds(self):
+        self._delayed(
+            self.env._("Check funds"),
+            identity_key=f"check_funds:{self.id}",
+            channel=self.bank_id._job_channel(),
+        )._check_funds_with_bank()
+        return "funds are checked"
+
+    @api.private
+    def _check_funds_with_bank(self):
+        """Ask the bank whether it has what the envelope needs (queue job).
+
+        May run any number of times: it moves no money, and what is not due is left alone.
+
+        :raise RetryableJobError: the bank did not answer
+        """
+        self.ensure_one()
+        due_state = "approved" if self.approval_required else "ready"
+        if not self._lock_if(due_state):
+            return f"not due ({self.state})"
+        account, amount = self.funding_account_id._to_debtor_account(), self._payable_amount()
+        connector = self.bank_id._get_connector()
+        calls = self.env["g2p.bank.call"]
+        call = calls._start(
+            "check_funds", f"check_funds:{self.disbursement_envelope_id}", self, reopen=ALWAYS
+        )
+        try:
+            answer = calls._run(
+                call, lambda: _with_json(connector.check_funds(account, amount))
+            )
+        except BankUnavailable as error:
+            raise self._back_off(error, call.attempts) from error
+        except (BankRejected, BankOutcomeUnknown) as error:
+            self._funds_check_failed("ERROR", error.code, str(error))
+        else:
+            if answer.is_available:
+                self._set_funds_available()
+            else:
+                self._funds_check_failed("FUNDS_NOT_AVAILABLE", "FUNDS_NOT_AVAILABLE", answer.reason)
+        self._enqueue_advance()
+        return self.state
+
+    def _funds_check_failed(self, status, code, reason):
+        self._set_needs_attention(
+            code,
+            self.env._("Funds check at %(bank)s: %(reason)s", bank=self.bank_id.name, reason=reason),
+            next_attempt_at=self._next_attempt(),
+            funds_available_with_bank=status,
+            funds_available_latest_timestamp=fields.Datetime.now(),
+            funds_available_latest_error_code=code,
+        )
+
+    # -- block ----------------------------------------------------------------------------------
+
+    def action_block_funds_with_bank(self):
+        """Have the bank hold the money (job)."""
+        self._check_group("g2p_bridge.group_officer")
+        for envelope in self.filtered(lambda e: e.state == "funds_available"):
+            envelope._enqueue_block_funds()
+
+    def _enqueue_block_funds(self):
+        self._delayed(
+            self.env._("Block funds"),
+            identity_key=f"block_funds:{self.id}",
+            channel=self.bank_id._job_channel(),
+        )._block_funds_with_bank()
+        return "funds are blocked"
+
+    @api.private
+    def _block_funds_with_bank(self):
+        """Have the bank hold what the envelope needs (queue job).
+
+        May run any number of times: the key, committed before the first byte, keeps a second
+        block from being made. A block whose outcome nobody knows is asked for again only where
+        the bank honours the key; otherwise an officer decides.
+
+        :raise RetryableJobError: the bank surely did not get it
+        """
+        self.ensure_one()
+        if not self._lock_if("funds_available"):
+            return f"not due ({self.state})"
+        call = self._start_block()
+        try:
+            answer = self._block(call) if call.is_new else self._recall_block(call)
+        except BankUnavailable as error:
+            raise self._back_off(error, call.attempts) from error
+        except BankRejected as error:
+            self._funds_block_failed("FUNDS_BLOCK_FAILURE", error, self._next_attempt())
+        except BankOutcomeUnknown as error:
+            self._funds_block_failed("ERROR", error, False)
+        else:
+            self._set_funds_blocked(answer["reference"], float(answer["amount"]))
+            self._enqueue_advance()
+        return self.state
+
+    def _start_block(self):
+        """Open the call row: the same key until the bank surely refused, then the next one."""
+        calls = self.env["g2p.bank.call"]
+        refused = calls.search_count(
+            [
+                ("envelope_id", "=", self.id),
+                ("operation", "=", "block_funds"),
+                ("state", "=", "rejected"),
+            ]
+        )
+        key = f"block_funds:{self.disbursement_envelope_id}:{refused + 1}"
+        reopen = ("unavailable",)
+        if self.bank_id._get_connector().honours_idempotency_key:
+            reopen += ("started", "unknown")
+        return calls._start(
+            "block_funds",
+            key,
+            self,
+            reopen=reopen,
+            intent={"amount": str(self._payable_amount())},
+        )
+
+    def _block(self, call):
+        """Make the announced block; a repeat asks for the amount of the first time."""
+        amount = Decimal(call.intent["amount"])
+        account = self.funding_account_id._to_debtor_account()
+        connector = self.bank_id._get_connector()
+
+        def block():
+            answer = connector.block_funds(account, amount, call.idempotency_key)
+            kept = {"reference": answer.reference, "amount": str(amount)}
+            return kept, kept
+
+        return self.env["g2p.bank.call"]._run(call, block)
+
+    def _recall_block(self, call):
+        known = self.env["g2p.bank.call"]._known(call)
+        if known["state"] == "answered":
+            return known["answer"]
+        raise BankOutcomeUnknown(
+            self.env._("The bank did not say whether it blocked the funds."),
+            code=known["error_code"] or "NO_ANSWER",
+        )
+
+    def _funds_block_failed(self, status, error, next_attempt_at):
+        self._set_needs_attention(
+            error.code,
+            self.env._("Block of funds at %(bank)s: %(reason)s", bank=self.bank_id.name, reason=error),
+            next_attempt_at=next_attempt_at,
+            funds_blocked_with_bank=status,
+            funds_blocked_latest_timestamp=fields.Datetime.now(),
+            funds_blocked_latest_error_code=error.code,
+        )
+
+    # -- release --------------------------------------------------------------------------------
+
+    def _enqueue_release_funds(self):
+        if self._may_hold_funds():
+            self._delayed(
+                self.env._("Release funds"),
+                identity_key=f"release_funds:{self.id}",
+                channel=self.bank_id._job_channel(),
+            )._release_funds_at_bank()
+
+    def _may_hold_funds(self):
+        return not self.funds_released_at and bool(
+            self.funds_blocked_reference_number or self._open_block_calls()
+        )
+
+    def _open_block_calls(self):
+        return self.env["g2p.bank.call"].search(
+            [
+                ("envelope_id", "=", self.id),
+                ("operation", "=", "block_funds"),
+                ("state", "in", ["started", "unknown", "answered"]),
+            ]
+        )
+
+    @api.private
+    def _release_funds_at_bank(self):
+        """Give back what the bank still holds for an ended envelope (queue job).
+
+        May run any number of times: a bank releases by the block's reference.
+
+        :raise RetryableJobError: the bank did not say that it released
+        """
+        self.ensure_one()
+        if not self._lock_if("settled", "cancelled") or not self._may_hold_funds():
+            return f"not due ({self.state})"
+        connector = self.bank_id._get_connector()
+        if not connector.supports_release:
+            return "the bank has no release: it goes on holding the rest"
+        call = self.env["g2p.bank.call"]._start(
+            "release_funds", f"release_funds:{self.disbursement_envelope_id}", self, reopen=ALWAYS
+        )
+        try:
+            self._release(connector, call)
+        except (BankUnavailable, BankOutcomeUnknown) as error:
+            raise self._back_off(error, call.attempts) from error
+        except BankRejected as error:
+            self.message_post(
+                body=self.env._("The bank refused to release the funds: %s", error)
+            )
+            return "refused"
+        self.write({"funds_released_at": fields.Datetime.now()})
+        return "released"
+
+    def _release(self, connector, call):
+        account = self.funding_account_id._to_debtor_account()
+        reference = self.funds_blocked_reference_number or self._find_lost_block(connector)
+        calls = self.env["g2p.bank.call"]
+        if not reference:
+            calls._set_state(call, "answered", answer={"reference": ""})
+            return
+
+        def release():
+            connector.release_funds(account, reference)
+            return None, {"reference": reference}
+
+        calls._run(call, release)
+
+    def _find_lost_block(self, connector):
+        """Return the reference of a block whose answer was lost when the envelope was cancelled.
+
+        A bank that honours the key answers the same request again.
+        """
+        for block in self._open_block_calls():
+            known = block._known(block)
+            if known["state"] == "answered":
+                return known["answer"]["reference"]
+            if not connector.honours_idempotency_key:
+                raise BankRejected(
+                    self.env._("Nobody knows whether funds are blocked; ask the bank."),
+                    code="BLOCK_UNKNOWN",
+                )
+            try:
+                return self._block(block)["reference"]
+            except BankRejected:
+                continue  # it was never made, and the row says so now
+        return ""
+
+    def _find_held_funds(self, limit):
+        """Return ended envelopes whose block is not released yet."""
+        return self.search(
+            [
+                ("state", "in", ["settled", "cancelled"]),
+                ("funds_released_at", "=", False),
+                ("funds_blocked_reference_number", "!=", False),
+                ("bank_id.connector", "!=", False),
+            ],
+            limit=limit,
+            order="id",
+        ).filtered(lambda envelope: envelope.bank_id._get_connector().supports_release)
+
+    # -- shared ---------------------------------------------------------------------------------
+
+    def _lock_if(self, *states):
+        """Lock the envelope and say whether it is in such a state; what is paused is not due.
+
+        :raise RetryableJobError: another step of the envelope is under way
+        """
+        if not self.try_lock_for_update(allow_referencing=True):
+            raise RetryableJobError("a step is under way", seconds=2, ignore_retry=True)
+        self.invalidate_recordset()
+        return self.state in states and not self.is_paused
+
+
+def _with_json(result):
+    return result, None

@@ -1,0 +1,210 @@
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from ..connectors.errors import BankRejected, BankUnavailable
+from .pipeline_funds import ALWAYS
+
+NO_ANSWER = ("NO_ANSWER", "The mapper did not answer for this beneficiary")
+NOT_LINKED = ("succ.fa.not_linked_to_id", "No account is linked to this beneficiary")
+
+#: columns of a disbursement that a look-up fills, with the attribute of the address
+ADDRESS_COLUMNS = (
+    "fa_type",
+    "account_number",
+    "bank_code",
+    "branch_code",
+    "mobile_number",
+    "email_address",
+    "wallet_provider",
+)
+
+
+class DisbursementEnvelope(models.Model):
+    """Accounts of beneficiaries: looked up slice by slice, each slice in one statement."""
+
+    _inherit = "g2p.disbursement.envelope"
+
+    def action_resolve(self):
+        """Look up the accounts of all payments that have none (jobs)."""
+        self._check_group("g2p_bridge.group_officer")
+        for envelope in self.filtered(lambda e: e.state in e._WORKING[1:]):
+            envelope._enqueue_resolve(states=("received", "unresolved"))
+
+    def _enqueue_resolve_if_near(self):
+        """Look accounts up some days ahead, so that there is time to mend what is missing."""
+        lead = timedelta(days=self.env["g2p.bridge"]._parameter("resolve_lead_days"))
+        if self.disbursement_schedule_date - lead <= fields.Date.context_today(self):
+            self._enqueue_resolve()
+
+    @api.private
+    def _enqueue_resolve(self, states=("received",)):
+        """Enqueue a job for each slice of payments in these states; return their number."""
+        slices = self.env.execute_query(
+            SQL(
+                """
+                SELECT min(id), max(id)
+                  FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / %(size)s AS slice
+                          FROM g2p_disbursement
+                         WHERE envelope_id = %(envelope)s AND state = ANY(%(states)s)) numbered
+                 GROUP BY slice ORDER BY 1
+                """,
+                size=self.env["g2p.bridge"]._parameter("resolve_size"),
+                envelope=self.id,
+                states=list(states),
+            )
+        )
+        for first_id, last_id in slices:
+            self._delayed(
+                self.env._("Look up accounts"),
+                identity_key=f"resolve:{self.id}:{first_id}:{last_id}:{states[-1]}",
+            )._resolve(first_id, last_id, list(states))
+        return len(slices)
+
+    @api.private
+    def _resolve(self, first_id, last_id, states=("received",)):
+        """Look up the accounts of one slice of the envelope's payments (queue job).
+
+        May run any number of times: it moves no money, and takes only what is in these states.
+
+        :param int first_id: first database id of the slice
+        :param int last_id: last one, included
+        :raise RetryableJobError: the mapper did not answer
+        """
+        self.ensure_one()
+        if self.state not in self._WORKING and self.state != "needs_attention":
+            return f"not due ({self.state})"
+        where = SQL(
+            "d.envelope_id = %s AND d.id BETWEEN %s AND %s AND d.state = ANY(%s)",
+            self.id,
+            first_id,
+            last_id,
+            list(states),
+        )
+        mapper = self.program_id.mapper_id
+        if not self.id_mapper_resolution_required:
+            self._resolve_to_ids(where)
+        elif mapper.provider == "local":
+            self._resolve_locally(mapper, where)
+        else:
+            self._resolve_by_mapper(mapper, where, first_id)
+        self._enqueue_advance_if_last(
+            SQL(
+                "EXISTS (SELECT FROM g2p_disbursement WHERE envelope_id = %s AND state = 'received'"
+                " AND id NOT BETWEEN %s AND %s)",
+                self.id,
+                first_id,
+                last_id,
+            )
+        )
+        return "looked up"
+
+    def _resolve_to_ids(self, where):
+        """The bank knows the accounts: the beneficiary ids travel to it."""
+        self.env["g2p.disbursement"]._bulk_transition("resolved", where, cause="resolve")
+
+    def _resolve_locally(self, mapper, where):
+        self.env["g2p.account.link"].flush_model()
+        disbursements = self.env["g2p.disbursement"]
+        disbursements._bulk_transition(
+            "resolved",
+            SQL(
+                "%s AND link.mapper_id = %s AND link.active"
+                " AND link.beneficiary_id = d.beneficiary_id",
+                where,
+                mapper.id,
+            ),
+            cause="resolve",
+            assign=_assign_address("link"),
+            from_clause=SQL("g2p_account_link AS link"),
+        )
+        code, reason = NOT_LINKED
+        disbursements._bulk_transition(
+            "unresolved",
+            where,
+            cause="resolve",
+            assign=SQL("reason_code = %s, reason = %s", code, reason),
+        )
+
+    def _resolve_by_mapper(self, mapper, where, first_id):
+        rows = self.env.execute_query(
+            SQL("SELECT disbursement_id, beneficiary_id FROM g2p_disbursement d WHERE %s", where)
+        )
+        if not rows:
+            return
+        calls = self.env["g2p.bank.call"]
+        call = calls._start(
+            "resolve", f"resolve:{self.disbursement_envelope_id}:{first_id}", self, reopen=ALWAYS
+        )
+        try:
+            found = calls._run(call, lambda: (mapper._resolve_over_http(dict(rows)), None))
+        except BankUnavailable as error:
+            raise self._back_off(error, call.attempts) from error
+        except BankRejected as error:
+            self._set_needs_attention(error.code, str(error), next_attempt_at=self._next_attempt())
+            return
+        self._store_resolutions([reference for reference, _person in rows], found, where)
+
+    def _store_resolutions(self, references, found, where):
+        """Write what the mapper said: an address, a reason, or that it said nothing."""
+        linked, missing = [], []
+        for reference in references:
+            answer = found.get(reference)
+            if answer is None:
+                missing.append((reference, *NO_ANSWER))
+            elif answer.address is None:
+                missing.append((reference, answer.reason_code, answer.reason))
+            else:
+                address = answer.address
+                linked.append(
+                    (reference, *(getattr(address, name) or None for name in ADDRESS_COLUMNS))
+                )
+        self._store(linked, "resolved", ADDRESS_COLUMNS, where, _assign_address("v"))
+        self._store(
+            missing,
+            "unresolved",
+            ("code", "words"),
+            where,
+            SQL("reason_code = v.code, reason = v.words"),
+        )
+
+    def _store(self, rows, target, columns, where, assign):
+        if not rows:
+            return
+        arrays = SQL(", ").join(SQL("%s::text[]", list(column)) for column in zip(*rows, strict=True))
+        names = SQL(", ").join(SQL.identifier(name) for name in ("reference", *columns))
+        self.env["g2p.disbursement"]._bulk_transition(
+            target,
+            SQL("%s AND d.disbursement_id = v.reference", where),
+            cause="resolve",
+            assign=assign,
+            from_clause=SQL("unnest(%s) AS v(%s)", arrays, names),
+        )
+
+    @api.model
+    def _cron_resolve_again(self, limit=500):
+        """Look again for accounts of the unresolved, for somebody may have linked them since."""
+        envelopes = self.env.execute_query(
+            SQL(
+                """
+                SELECT id FROM g2p_disbursement_envelope e
+                 WHERE state = ANY(%s) AND NOT coalesce(is_paused, FALSE)
+                   AND EXISTS (SELECT FROM g2p_disbursement d
+                                WHERE d.envelope_id = e.id AND d.state = 'unresolved')
+                 ORDER BY id LIMIT %s
+                """,
+                list(self._WORKING[1:]),
+                limit,
+            )
+        )
+        for (envelope_id,) in envelopes:
+            self.browse(envelope_id)._enqueue_resolve(states=("received", "unresolved"))
+
+
+def _assign_address(alias):
+    """Return the assignments of a found address, which also clear an earlier reason."""
+    columns = SQL(", ").join(
+        SQL("%s = %s", SQL.identifier(name), SQL.identifier(alias, name)) for name in ADDRESS_COLUMNS
+    )
+    return SQL("%s, reason_code = NULL, reason = NULL", columns)

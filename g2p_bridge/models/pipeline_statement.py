@@ -1,0 +1,507 @@
+import hashlib
+from types import SimpleNamespace
+
+from odoo import SUPERUSER_ID, api, fields, models
+from odoo.exceptions import AccessError, UserError
+from odoo.tools import SQL
+
+from odoo.addons.queue_job.exception import RetryableJobError
+
+from ..connectors.errors import StatementInvalid
+from ..services.disbursement_id import new_ids
+from .g2p_bridge_error import BridgeError
+from .own_cursor import lock_for_transaction
+
+#: marks that take money out of the account, and that bring it back (MT940 :61: subfield 3)
+PASSES = {"debits": ("D", "RC"), "credits": ("C", "RD")}
+
+
+class AccountStatement(models.Model):
+    """Statements in: checked, stored, matched slice by slice."""
+
+    _inherit = "g2p.account.statement"
+
+    # -- upload ---------------------------------------------------------------------------------
+
+    @api.private
+    def _upload(self, content, filename, banks):
+        """Store the statements of a file, and have them matched.
+
+        One bad file changes nothing. A file that was uploaded before is answered with the
+        statements of the first time.
+
+        :param bytes content: the file
+        :param str filename: its name, may be empty
+        :param recordset banks: the banks that the caller may speak for
+        :return: statements
+        :raise BridgeError: INVALID_STATEMENT, STATEMENT_TOO_LARGE, UNKNOWN_ACCOUNT,
+            STATEMENT_CURRENCY_MISMATCH
+        """
+        limit = self.env["g2p.bridge"]._parameter("statement_max_bytes")
+        if len(content) > limit:
+            raise BridgeError(self.env, "STATEMENT_TOO_LARGE", limit)
+        digest = hashlib.sha256(content).hexdigest()
+        lock_for_transaction(self.env.cr, f"g2p.account.statement:{digest}")
+        if known := self.search([("content_sha256", "=", digest)], order="position"):
+            return known
+        parsed = self._parse(content, banks)
+        attachment = self.env["ir.attachment"].create(
+            {"name": filename or "statement.mt940", "raw": content, "mimetype": "text/plain"}
+        )
+        statements = self.browse()
+        for position, (account, statement) in enumerate(parsed, start=1):
+            statements += self._store_statement(
+                account,
+                statement,
+                {
+                    "content_sha256": digest,
+                    "position": position,
+                    "filename": filename or False,
+                    "attachment_id": attachment.id,
+                },
+            )
+        attachment.write({"res_model": self._name, "res_id": statements[0].id})
+        statements._enqueue_process()
+        return statements
+
+    def _parse(self, content, banks):
+        """Return [(funding account, statement)] by the connector of one of the banks."""
+        problem = None
+        for connector in self._connectors_of(banks):
+            try:
+                statements = connector.parse_statement(content)
+            except StatementInvalid as error:
+                problem = problem or error
+                continue
+            return [(self._account_of(statement, banks), statement) for statement in statements]
+        raise BridgeError(self.env, "INVALID_STATEMENT", problem)
+
+    def _connectors_of(self, banks):
+        names = {bank.connector: bank for bank in banks if bank.connector}
+        connectors = [bank._get_connector() for bank in names.values()]
+        return connectors or [self.env["g2p.bank.connector"].sudo()]
+
+    def _account_of(self, statement, banks):
+        """Return the funding account that the statement names (MT940 :25:)."""
+        number = _normalized(statement.account_number)
+        accounts = self.env["g2p.funding.account"].search([("bank_id", "in", banks.ids)])
+        found = accounts.filtered(lambda account: _normalized(account.account_number) == number)
+        if not found:
+            tail = _normalized(statement.account_number.rpartition("/")[2])
+            found = accounts.filtered(lambda account: _normalized(account.account_number) == tail)
+        if len(found) != 1:
+            masked = self.env["g2p.bridge"]._mask(statement.account_number)
+            raise BridgeError(self.env, "UNKNOWN_ACCOUNT", masked)
+        if statement.currency != found.currency_id.name:
+            raise BridgeError(
+                self.env, "STATEMENT_CURRENCY_MISMATCH", statement.currency, found.currency_id.name
+            )
+        return found
+
+    def _store_statement(self, account, statement, values):
+        is_tied = not statement.difference
+        is_held = not is_tied and account.bank_id.untied_statement_policy == "hold"
+        record = self.create(
+            {
+                **values,
+                "name": new_ids(1)[0],
+                "account_id": account.id,
+                "reference": statement.reference,
+                "statement_number": statement.number,
+                "sequence_number": statement.sequence,
+                "opening_date": statement.opening_date,
+                "opening_balance": float(statement.opening_balance),
+                "closing_date": statement.closing_date,
+                "closing_balance": float(statement.closing_balance),
+                "difference": float(statement.difference),
+                "is_tied": is_tied,
+                "continuity_note": self._continuity_note(account, statement),
+                "uploaded_by_id": self.env.uid,
+                "state": "held" if is_held else "received",
+                "hold_reason": is_held
+                and self.env._(
+                    "Opening balance and entries differ from the closing balance by %s.",
+                    statement.difference,
+                ),
+            }
+        )
+        record._store_lines(statement)
+        return record
+
+    def _continuity_note(self, account, statement):
+        """Say why the statement does not follow on the last one of its account; or False."""
+        last = self.search(
+            [("account_id", "=", account.id), ("state", "!=", "dismissed")], limit=1, order="id desc"
+        )
+        if not last:
+            return False
+        if account.currency_id.compare_amounts(
+            last.closing_balance, float(statement.opening_balance)
+        ):
+            return self.env._(
+                "Opens with %(opening)s, but statement %(last)s closed with %(closing)s.",
+                opening=statement.opening_balance,
+                last=last.statement_number or last.name,
+                closing=last.closing_balance,
+            )
+        if not account.bank_id.has_statement_numbers or _follows(last, statement):
+            return False
+        return self.env._(
+            "Number %(number)s does not follow on %(last)s.",
+            number=f"{statement.number}/{statement.sequence}",
+            last=f"{last.statement_number}/{last.sequence_number}",
+        )
+
+    def _store_lines(self, statement):
+        """Insert the entries with one statement; the connector's hooks read their references."""
+        connector = self.bank_id._get_connector() if self.bank_id.connector else None
+        hooks = connector if connector is not None else self.env["g2p.bank.connector"].sudo()
+        columns = list(zip(*(_line_row(entry, hooks) for entry in statement.entries), strict=True))
+        if not columns:
+            return
+        self.env.flush_all()
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO g2p_account_statement_line
+                       (statement_id, outcome, is_handled, entry_sequence, mark, amount,
+                        value_date, entry_date, customer_reference, bank_reference, narrative,
+                        disbursement_reference, beneficiary_name_from_bank, reversal_reason)
+                SELECT %s, 'pending', FALSE, v.*
+                  FROM unnest(%s::int[], %s::text[], %s::numeric[], %s::date[], %s::date[],
+                              %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+                              %s::text[]) AS v
+                """,
+                self.id,
+                *map(list, columns),
+            )
+        )
+        self.env.invalidate_all()
+
+    # -- matching -------------------------------------------------------------------------------
+
+    def action_process_statement(self):
+        """Match the entries that have no outcome yet (job)."""
+        self._check_officer()
+        self.filtered(lambda statement: statement.state == "received")._enqueue_process()
+
+    def _enqueue_process(self, step="debits", after_id=0):
+        for statement in self.filtered(lambda s: s.state == "received"):
+            statement.with_user(SUPERUSER_ID).with_delay(
+                identity_key=f"process_statement:{statement.id}:{step}:{after_id}",
+                channel=statement.bank_id._job_channel(),
+                description=self.env._("Match statement %s", statement.display_name),
+                max_retries=self.env["g2p.bridge"]._parameter("max_attempts"),
+            )._process_statement(step, after_id)
+
+    @api.model
+    def _enqueue_unprocessed(self, limit):
+        """Enqueue statements that stand without outcome, the oldest of each account first."""
+        self.search([("state", "=", "received")], limit=limit, order="id")._enqueue_process()
+
+    @api.private
+    def _process_statement(self, step="debits", after_id=0):
+        """Match one slice of the statement's entries, then enqueue the next (queue job).
+
+        Debits first, then what brings money back, so that a return in the same statement finds
+        its debit. May run any number of times: only entries without outcome are taken.
+
+        :param str step: ``debits`` or ``credits``
+        :param int after_id: entries up to this database id are done
+        """
+        self.ensure_one()
+        if not self.try_lock_for_update(allow_referencing=True):
+            raise RetryableJobError("the statement is being matched", seconds=5, ignore_retry=True)
+        self.invalidate_recordset()
+        if self.state != "received":
+            return f"not due ({self.state})"
+        if self._has_earlier_unprocessed():
+            raise RetryableJobError("an earlier statement comes first", seconds=2, ignore_retry=True)
+        slice_ = self._next_slice(step, after_id)
+        if slice_.last_id:
+            self._match(step, slice_)
+        if slice_.is_full:
+            self._enqueue_process(step, slice_.last_id)
+        elif step == "debits":
+            self._enqueue_process("credits", 0)
+        else:
+            self._set_processed()
+            self._enqueue_envelopes()
+        return f"{step} up to {slice_.last_id}"
+
+    def _has_earlier_unprocessed(self):
+        return bool(
+            self.search_count(
+                [
+                    ("account_id", "=", self.account_id.id),
+                    ("state", "=", "received"),
+                    ("id", "<", self.id),
+                ],
+                limit=1,
+            )
+        )
+
+    def _next_slice(self, step, after_id):
+        size = self.env["g2p.bridge"]._parameter("match_size")
+        [(count, last_id)] = self.env.execute_query(
+            SQL(
+                """
+                SELECT count(*), max(id)
+                  FROM (SELECT id FROM g2p_account_statement_line
+                         WHERE statement_id = %s AND outcome = 'pending' AND mark = ANY(%s)
+                           AND id > %s ORDER BY id LIMIT %s) part
+                """,
+                self.id,
+                list(PASSES[step]),
+                after_id,
+                size,
+            )
+        )
+        return SimpleNamespace(first_id=after_id + 1, last_id=last_id, is_full=count == size)
+
+    def _match(self, step, slice_):
+        lines = SQL(
+            "l.statement_id = %s AND l.outcome = 'pending' AND l.mark = ANY(%s)"
+            " AND l.id BETWEEN %s AND %s",
+            self.id,
+            list(PASSES[step]),
+            slice_.first_id,
+            slice_.last_id,
+        )
+        if step == "debits":
+            self._book(lines, mark="D", target="reconciled", reasons=DEBIT_REASONS)
+        else:
+            self._book(lines, mark=None, target="reversed", reasons=CREDIT_REASONS)
+
+    def _book(self, lines, *, mark, target, reasons):
+        """Move the payments that the entries are of, and give every entry its outcome."""
+        wanted = SQL("l.mark = %s", mark) if mark else SQL("TRUE")
+        claims = SQL(
+            """
+            (SELECT DISTINCT ON (c.id) c.id AS payment_id, l.id AS line_id, l.bank_reference,
+                    l.reversal_reason
+               FROM g2p_account_statement_line l
+               JOIN g2p_disbursement c ON c.disbursement_id = l.disbursement_reference
+               JOIN g2p_disbursement_envelope e ON e.id = c.envelope_id
+              WHERE %s AND %s AND e.funding_account_id = %s AND c.amount = l.amount
+              ORDER BY c.id, l.entry_sequence) AS claim
+            """,
+            lines,
+            wanted,
+            self.account_id.id,
+        )
+        assign = (
+            SQL("reason_code = claim.reversal_reason")
+            if target == "reversed"
+            else SQL("bank_reference = coalesce(claim.bank_reference, d.bank_reference)")
+        )
+        self.env["g2p.disbursement"]._bulk_transition(
+            target,
+            SQL("d.id = claim.payment_id AND %s", WAS_SENT),
+            cause=self._cause(),
+            assign=SQL("%s, last_line_id = claim.line_id", assign),
+            from_clause=claims,
+        )
+        self.env.cr.execute(
+            SQL(
+                """
+                UPDATE g2p_account_statement_line l
+                   SET outcome = %(target)s, matched_disbursement_id = d.id,
+                       envelope_id = d.envelope_id
+                  FROM g2p_disbursement d
+                 WHERE %(lines)s AND d.disbursement_id = l.disbursement_reference
+                   AND d.last_line_id = l.id AND d.state = %(target)s
+                """,
+                target=target,
+                lines=lines,
+            )
+        )
+        self.env.cr.execute(
+            SQL(
+                """
+                UPDATE g2p_account_statement_line l
+                   SET outcome = 'error', error_reason = why.reason,
+                       matched_disbursement_id = why.payment_id, envelope_id = why.envelope_id
+                  FROM (SELECT l.id, d.id AS payment_id, d.envelope_id, %(reasons)s AS reason
+                          FROM g2p_account_statement_line l
+                          LEFT JOIN g2p_disbursement d
+                                 ON d.disbursement_id = l.disbursement_reference
+                          LEFT JOIN g2p_disbursement_envelope e ON e.id = d.envelope_id
+                         WHERE %(lines)s) why
+                 WHERE l.id = why.id
+                """,
+                reasons=SQL(reasons, self.account_id.id),
+                lines=lines,
+            )
+        )
+        self.env.invalidate_all()
+
+    def _cause(self):
+        number = "/".join(filter(None, (self.statement_number, self.sequence_number)))
+        return f"statement {number or self.name}"
+
+    def _enqueue_envelopes(self):
+        """Have the envelopes of the statement's payments looked at: they may be settled now."""
+        ids = self.env.execute_query(
+            SQL(
+                "SELECT DISTINCT envelope_id FROM g2p_account_statement_line"
+                " WHERE statement_id = %s AND envelope_id IS NOT NULL",
+                self.id,
+            )
+        )
+        self.env["g2p.disbursement.envelope"].browse(row[0] for row in ids)._enqueue_advance()
+
+    @api.private
+    def _on_process_failed(self, exc_message=None, **_values):
+        """Tell an officer that the matching of a statement was given up."""
+        for statement in self:
+            statement.message_post(
+                body=self.env._("Matching failed and is tried again: %s", (exc_message or "")[:500])
+            )
+
+    # -- decisions ------------------------------------------------------------------------------
+
+    @api.private
+    def _decide(self, is_accepted, note):
+        """Take or dismiss a held statement.
+
+        :raise UserError: it is not held
+        """
+        self.ensure_one()
+        self._check_officer()
+        if self.state != "held":
+            raise UserError(self.env._("Only a held statement can be decided."))
+        statement = self.sudo()  # nobody may write statements but their transitions
+        if is_accepted:
+            statement._set_received(note)
+            statement._enqueue_process()
+        else:
+            statement._set_dismissed(note)
+
+    def _check_officer(self):
+        self.check_access("read")
+        if not self.env.user.has_group("g2p_bridge.group_officer"):
+            raise AccessError(self.env._("Your role does not allow this step."))
+
+
+class AccountStatementLine(models.Model):
+    """What an officer does with an entry that did not match by itself."""
+
+    _inherit = "g2p.account.statement.line"
+
+    @api.private
+    def _dismiss(self, note):
+        """Say what an entry is that is none of our payments (a charge, a transfer)."""
+        self._check_worklist()
+        self.sudo().write(self._prepare_handled_vals(note))  # nobody may write lines directly
+
+    @api.private
+    def _match_by_hand(self, disbursement, note):
+        """Book an entry on the payment that an officer names.
+
+        The payment moves as if the bank had given its reference; amount and account must agree.
+
+        :raise UserError: they do not, or the payment's state does not allow it
+        """
+        self.ensure_one()
+        self._check_worklist()
+        target = "reconciled" if self.mark == "D" else "reversed"
+        if self.mark == "RC":
+            raise UserError(self.env._("A reversed credit cannot be booked on a payment."))
+        envelope = disbursement.envelope_id
+        if self.currency_id.compare_amounts(self.amount, disbursement.amount):
+            raise UserError(self.env._("The amounts of entry and payment differ."))
+        if envelope.funding_account_id != self.account_id:
+            raise UserError(self.env._("The payment was ordered from another account."))
+        line = self.sudo()  # nobody may write lines and payments directly
+        moved = line.env["g2p.disbursement"]._bulk_transition(
+            target,
+            SQL("d.id = %s AND %s", disbursement.id, WAS_SENT),
+            cause=self.env._("matched by hand: %s", note),
+            assign=SQL("last_line_id = %s", line.id),
+        )
+        if not moved:
+            raise UserError(self.env._("The payment's state does not allow this match."))
+        line.write(
+            {
+                **self._prepare_handled_vals(note),
+                "outcome": target,
+                "matched_disbursement_id": disbursement.id,
+                "envelope_id": envelope.id,
+            }
+        )
+        envelope.sudo()._enqueue_advance()
+
+    def _prepare_handled_vals(self, note):
+        return {
+            "is_handled": True,
+            "handled_by_id": self.env.uid,
+            "handled_at": fields.Datetime.now(),
+            "handling_note": note,
+        }
+
+    def _check_worklist(self):
+        self.check_access("read")
+        if not self.env.user.has_group("g2p_bridge.group_officer"):
+            raise AccessError(self.env._("Your role does not allow this step."))
+        if any(line.outcome != "error" or line.is_handled for line in self):
+            raise UserError(self.env._("Only entries of the worklist can be handled."))
+
+
+#: a batched payment counts as sent only where its batch's call was made: the answer may be lost
+WAS_SENT = SQL(
+    """(d.state <> 'batched' OR EXISTS (
+            SELECT FROM g2p_bank_call k
+             WHERE k.batch_id = d.batch_id AND k.operation = 'initiate_payment'))"""
+)
+
+DEBIT_REASONS = """
+    CASE WHEN l.mark = 'RC' THEN 'REVERSED_CREDIT'
+         WHEN d.id IS NULL THEN 'INVALID_DISBURSEMENT_ID'
+         WHEN e.funding_account_id <> %s THEN 'ACCOUNT_MISMATCH'
+         WHEN d.state IN ('reconciled', 'reversed') THEN 'DUPLICATE_DISBURSEMENT'
+         WHEN d.state = 'cancelled' THEN 'CANCELLED_DISBURSEMENT'
+         WHEN d.state = 'rejected' THEN 'REJECTED_DISBURSEMENT'
+         WHEN d.state IN ('received', 'unresolved', 'resolved') THEN 'NOT_SENT'
+         WHEN d.amount <> l.amount THEN 'AMOUNT_MISMATCH'
+         ELSE 'NOT_SENT' END"""
+
+CREDIT_REASONS = """
+    CASE WHEN d.id IS NULL AND l.mark = 'RD' THEN 'INVALID_REVERSAL'
+         WHEN d.id IS NULL THEN 'INVALID_DISBURSEMENT_ID'
+         WHEN e.funding_account_id <> %s THEN 'ACCOUNT_MISMATCH'
+         WHEN d.state <> 'reconciled' THEN 'INVALID_REVERSAL'
+         WHEN d.amount <> l.amount THEN 'AMOUNT_MISMATCH'
+         ELSE 'INVALID_REVERSAL' END"""
+
+
+def _line_row(entry, hooks):
+    """Return an entry as the columns of its row."""
+    is_reversal = entry.mark in PASSES["credits"]
+    return (
+        entry.sequence,
+        entry.mark,
+        entry.amount,
+        entry.value_date,
+        entry.entry_date,
+        entry.customer_reference or None,
+        entry.bank_reference or None,
+        "\n".join(entry.narrative) or None,
+        hooks.retrieve_disbursement_id(entry) or None,
+        hooks.retrieve_beneficiary_name(entry) or None,
+        (hooks.retrieve_reversal_reason(entry) or None) if is_reversal else None,
+    )
+
+
+def _normalized(number):
+    return "".join(number.split()).upper()
+
+
+def _follows(last, statement):
+    """Say whether the number continues: the next one, the next page of it, or a new year's first."""
+    try:
+        before = (int(last.statement_number), int(last.sequence_number or 1))
+        now = (int(statement.number), int(statement.sequence or 1))
+    except (TypeError, ValueError):
+        return True  # not numbered at all: the balances alone must follow
+    return now in ((before[0] + 1, 1), (before[0], before[1] + 1)) or now == (1, 1)

@@ -1,0 +1,62 @@
+from odoo import fields, models
+
+from ..const import PARAMETERS
+
+
+def _parameter(name, string, explanation):
+    """Return the settings field of a system parameter, with its default."""
+    key = f"g2p_bridge.{name}"
+    return fields.Integer(
+        string=string, help=explanation, config_parameter=key, default=PARAMETERS[key]
+    )
+
+
+class ResConfigSettings(models.TransientModel):
+    _inherit = "res.config.settings"
+
+    g2p_disbursement_sla_days = _parameter(
+        "disbursement_sla_days",
+        "Statement due after (days)",
+        "Days after the schedule date by which the bank's statement should have come. Programs take "
+        "it as their default.",
+    )
+    g2p_rows_per_call = _parameter(
+        "rows_per_call",
+        "Rows per call",
+        "Most rows that one API call may hold. Bigger calls need more memory and time in a worker.",
+    )
+    g2p_batch_size = _parameter(
+        "batch_size", "Payments per batch", "Default of new banks: most payments in one bank call."
+    )
+    g2p_resolve_size = _parameter(
+        "resolve_size", "Look-ups per job", "Payments whose accounts one job looks up."
+    )
+    g2p_resolve_lead_days = _parameter(
+        "resolve_lead_days",
+        "Look up ahead (days)",
+        "Days before the schedule date at which accounts are looked up, so that there is time to "
+        "mend what is missing.",
+    )
+    g2p_match_size = _parameter(
+        "match_size", "Entries per job", "Statement entries that one job matches."
+    )
+    g2p_max_attempts = _parameter(
+        "max_attempts",
+        "Attempts",
+        "How often a step is tried when a bank or mapper cannot be reached, before an officer is "
+        "told. The step is taken up again after the recheck time.",
+    )
+    g2p_retry_seconds = _parameter(
+        "retry_seconds",
+        "Back-off (seconds)",
+        "Wait before the second attempt; it doubles with each further one, up to an hour.",
+    )
+    g2p_recheck_minutes = _parameter(
+        "recheck_minutes",
+        "Recheck after (minutes)",
+        "How long an envelope with a problem waits before its step is tried again by itself, and "
+        "how often a bank is asked about a batch whose outcome is unknown.",
+    )
+    g2p_statement_max_bytes = _parameter(
+        "statement_max_bytes", "Largest statement file (bytes)", "Bigger uploads are refused."
+    )

@@ -1,0 +1,30 @@
+"""One digest for the same content, however its keys are ordered."""
+
+import hashlib
+import json
+from datetime import date
+from decimal import Decimal
+
+
+def content_hash(obj):
+    """Return the SHA-256 (64 hexadecimal digits) of JSON data in canonical form.
+
+    The order of keys does not matter, all else does: ``1`` and ``"1"`` differ, and so do ``1`` and
+    ``1.0``, which a caller who repeats a call sends alike. A ``Decimal`` counts by its value.
+
+    :param obj: dict, list, str, int, float, bool, None, Decimal, date
+    :raise TypeError: something else is in it
+    :raise ValueError: NaN or infinite
+    """
+    text = json.dumps(obj, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_default)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _default(value):
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError("NaN and infinite amounts have no canonical form")
+        return {"decimal": format(value.normalize(), "f") if value else "0"}
+    if isinstance(value, date):
+        return {"date": value.isoformat()}
+    raise TypeError(f"{type(value).__name__} is no JSON")

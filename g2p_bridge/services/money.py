@@ -1,0 +1,111 @@
+"""Amounts: exact decimals between API, database and bank; never a float in between."""
+
+import re
+from decimal import Decimal, InvalidOperation, localcontext
+
+#: any number of so many significant decimal digits survives the way through an IEEE 754 double,
+#: which is what a JSON number becomes in most programs
+MAX_DIGITS = 15
+
+_TEXT = re.compile(r"([0-9]+)(?:\.([0-9]+))?", re.ASCII)
+_ALL_DIGITS = "The amount has more than 15 digits, which a JSON number cannot hold exactly."
+
+
+class AmountError(ValueError):
+    """A value that is no amount; the message is a sentence for the caller."""
+
+
+def parse_amount(value, decimal_places, *, allow_zero=False):
+    """Return an amount of the API as ``Decimal`` at the currency's scale.
+
+    :param value: JSON number (int or float), or text of ASCII digits with an optional point and
+        decimals: no sign, no exponent, no spaces
+    :param int decimal_places: decimals of the currency (ISO 4217 minor unit)
+    :param bool allow_zero: take zero too
+    :raise AmountError: no number, boolean, NaN, infinite, negative, zero, more decimals than the
+        currency (a text may not even have zeros there: 1.500 is one and a half or 1500), or more
+        than 15 digits including the currency's decimals
+    """
+    kind = type(value)
+    if kind is int:
+        text = str(value) if -(10**MAX_DIGITS) < value < 10**MAX_DIGITS else "1" * (MAX_DIGITS + 1)
+    elif kind is float:
+        text = _text_of_float(value)
+    elif kind is str:
+        text = value
+    elif kind is Decimal:
+        text = _text_of_decimal(value)
+    else:
+        raise AmountError("The amount must be a number or a text of digits.")
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        raise AmountError(_why_no_amount(text))
+    return _checked(*match.groups(default=""), decimal_places, allow_zero)
+
+
+def _checked(whole, decimals, places, allow_zero):
+    if len(decimals) > places:
+        raise AmountError(f"The amount has more than the {places} decimals of its currency.")
+    if len(whole) + places > MAX_DIGITS and len(whole.lstrip("0")) + places > MAX_DIGITS:
+        raise AmountError(_ALL_DIGITS)
+    number = int(whole + decimals.ljust(places, "0"))
+    if not number and not allow_zero:
+        raise AmountError("The amount must be above zero.")
+    return Decimal(number).scaleb(-places) if places else Decimal(number)
+
+
+def _text_of_float(value):
+    """Return the shortest text that is this float, which is what its sender wrote."""
+    text = repr(value)
+    if "e" in text or "n" in text:  # 1e-07, 1e+16, nan, inf
+        return _text_of_decimal(Decimal(text))
+    return text[:-2] if text.endswith(".0") else text
+
+
+def _text_of_decimal(value):
+    if not value.is_finite():
+        raise AmountError("The amount must be a finite number.")
+    if value.adjusted() >= MAX_DIGITS:
+        raise AmountError(_ALL_DIGITS)
+    if value.as_tuple().exponent < -MAX_DIGITS * 2:
+        raise AmountError("The amount has more decimals than any currency.")
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _why_no_amount(text):
+    if text.startswith("-") and _TEXT.fullmatch(text[1:]):
+        return "The amount must not be negative."
+    return "The amount must be digits, with a point before the decimals: 1234.50"
+
+
+def to_json_number(amount):
+    """Return an amount as the float that prints as exactly this amount.
+
+    :param Decimal amount: finite
+    :raise AmountError: no float is this amount (more than 15 to 17 digits)
+    """
+    number = float(amount)
+    if not amount.is_finite() or Decimal(repr(number)) != amount:
+        raise AmountError("The amount cannot be written as a JSON number exactly.")
+    return number
+
+
+def format_amount(amount, decimal_places):
+    """Return an amount as text with the currency's decimals: ``1234.50``.
+
+    :param Decimal amount: finite
+    :param int decimal_places: decimals of the currency
+    :raise AmountError: it has more decimals than that
+    """
+    try:
+        with localcontext() as context:
+            context.prec = 60
+            exact = amount.quantize(Decimal(1).scaleb(-decimal_places))
+    except InvalidOperation as error:
+        raise AmountError("The amount is no finite number of money.") from error
+    if exact != amount:
+        raise AmountError(
+            f"The amount has more than the {decimal_places} decimals of its currency."
+        )
+    return format(exact, "f")

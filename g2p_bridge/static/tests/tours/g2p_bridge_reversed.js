@@ -1,0 +1,15 @@
+import { registry } from "@web/core/registry";
+
+/** From the envelopes to one reversed payment, as an officer who asks why it came back. */
+registry.category("web_tour.tours").add("g2p_bridge_reversed", {
+    url: "/odoo/g2p-envelopes",
+    steps: () => [
+        { trigger: ".o_data_cell:contains(TOUR-CYCLE)", run: "click" },
+        { trigger: ".o_form_view .o_statusbar_status:contains(Disbursed)" },
+        { trigger: ".o_g2p_totals:contains(Reversed)" },
+        { trigger: ".o_g2p_reversed:contains(1)", run: "click" },
+        { trigger: ".o_list_view .o_data_cell:contains(Person 3)", run: "click" },
+        { trigger: ".o_form_view .alert:contains(Account closed)" },
+        { trigger: ".o_form_view .o_statusbar_status:contains(Reversed)" },
+    ],
+});

@@ -1,0 +1,88 @@
+from decimal import Decimal
+
+from odoo.tools import SQL
+
+from .common import BridgeCommon
+
+
+def entry(mark, amount, reference, *, bank_reference="B1", narrative=("Monthly grant",)):
+    """Return one entry as (mark, amount text, reference, bank reference, :86: lines)."""
+    text = amount if isinstance(amount, str) else f"{amount},00"
+    return mark, text, reference, bank_reference, list(narrative)
+
+
+def statement_text(
+    account, entries, *, number="1/1", opening="1000,00", closing=None, currency="USD"
+):
+    """Return an MT940 of these entries; it ties unless ``closing`` says otherwise."""
+    balance = _decimal(opening)
+    lines = [":20:REF1", f":25:{account}", f":28C:{number}", f":60F:{_balance(balance, currency)}"]
+    for mark, amount, reference, bank_reference, narrative in entries:
+        lines.append(f":61:2611231123{mark}{amount}NTRF{reference}//{bank_reference}")
+        lines.append(":86:" + "\n".join(narrative))
+        balance += _decimal(amount) if mark in ("C", "RD") else -_decimal(amount)
+    final = balance if closing is None else _decimal(closing)
+    return "\n".join([*lines, f":62F:{_balance(final, currency)}", "-", ""])
+
+
+def _decimal(text):
+    return Decimal(text.replace(",", "."))
+
+
+def _balance(amount, currency):
+    mark = "D" if amount < 0 else "C"
+    return f"{mark}261123{currency}{abs(amount):.2f}".replace(".", ",")
+
+
+class StatementCase(BridgeCommon):
+    """An envelope whose three payments of 100.00 are with the bank."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.bank.max_batch_size = 1000
+
+    def setUp(self):
+        super().setUp()
+        self.envelope = self.sent_envelope(3)
+        self.ids = self.disbursements(self.envelope).mapped("disbursement_id")
+
+    def sent_envelope(self, count):
+        """Return a disbursed envelope whose payments are sent, without a bank."""
+        envelope = self.create_full_envelope(count)
+        payments = self.env["g2p.disbursement"]
+        where = SQL("d.envelope_id = %s", envelope.id)
+        batch = self.env["g2p.disbursement.batch"].create(
+            {"name": f"{envelope.disbursement_envelope_id}-1", "envelope_id": envelope.id}
+        )
+        payments._bulk_transition("resolved", where, cause="test")
+        payments._bulk_transition(
+            "batched", where, cause="test", assign=SQL("batch_id = %s", batch.id)
+        )
+        batch._set_acknowledged({"reference": "", "rejected": []})
+        envelope.write({"state": "disbursed", "funds_blocked_reference_number": "BLOCK1"})
+        self.env.flush_all()
+        return envelope
+
+    def text(self, entries, account="TEST0001", **values):
+        return statement_text(account, entries, **values)
+
+    def upload(self, text):
+        answer = self.bank_api.upload_mt940(text, "statement.mt940")
+        self.env.flush_all()
+        return answer
+
+    def statement(self, answer):
+        return self.env["g2p.account.statement"].search([("name", "=", answer["statement_id"])])
+
+    def process(self, statement):
+        """Run the matching jobs of a statement to their end."""
+        for step in ("debits", "credits"):
+            after = 0
+            while True:
+                slice_ = statement._next_slice(step, after)
+                statement._process_statement(step, after)
+                if not slice_.is_full:
+                    break
+                after = slice_.last_id
+        self.env.invalidate_all()

@@ -1,0 +1,511 @@
+from datetime import timedelta
+from decimal import Decimal
+
+from freezegun import freeze_time
+
+from odoo import fields
+from odoo.exceptions import AccessError, UserError
+from odoo.tests import tagged
+
+from odoo.addons.g2p_bridge.connectors.dto import (
+    ACCEPTED,
+    REJECTED,
+    Acknowledgement,
+    FundsAvailability,
+    PaymentStatus,
+)
+from odoo.addons.g2p_bridge.connectors.errors import (
+    BankOutcomeUnknown,
+    BankRejected,
+    BankUnavailable,
+)
+from odoo.addons.queue_job.tests.common import trap_jobs
+
+from .fake_bank import DoneThen
+from .pipeline_case import PipelineCase
+
+NO_ANSWER = BankOutcomeUnknown("no answer", code="ReadTimeout")
+DOWN = BankUnavailable("connection refused", code="ConnectionError")
+
+
+@tagged("post_install", "-at_install")
+class TestWholeWay(PipelineCase):
+    """An envelope goes from its last disbursement to sent by its own jobs."""
+
+    def test_the_call_that_completes_an_envelope_starts_it(self):
+        envelope = self.create_envelope()
+        with trap_jobs() as trap:
+            self.api.create_disbursements(envelope.disbursement_envelope_id, self.rows(2))
+            trap.assert_jobs_count(0)
+            self.api.create_disbursements(envelope.disbursement_envelope_id, self.rows(1, first=3))
+            trap.assert_jobs_count(1, only=envelope._advance)
+            self.assertEqual(trap.enqueued_jobs[0].user_id, self.env.ref("base.user_root").id)
+
+    def test_all_is_paid_once_and_the_money_is_held_for_it(self):
+        envelope = self.ready_envelope()
+        self.run_envelope(envelope)
+        self.assertEqual(envelope.state, "disbursed")
+        self.assertStates(envelope, "sent", "sent", "sent")
+        self.assertEqual(envelope.batch_ids.mapped("disbursement_count"), [2, 1])
+        self.assertEqual(list(self.fake.blocks.values()), [Decimal("300.00")])
+        self.assertEqual(
+            sorted(self.fake.ordered), sorted(self.disbursements(envelope).mapped("disbursement_id"))
+        )
+        self.assertNothingTwice()
+
+    def test_payments_carry_what_the_bank_needs(self):
+        envelope = self.ready_envelope(amount=Decimal("33.33"))
+        self.run_envelope(envelope)
+        payment = self.fake.ordered[self.disbursements(envelope)[0].disbursement_id][0]
+        self.assertEqual(
+            (payment.amount, payment.currency, payment.creditor_account.account_number),
+            (Decimal("33.33"), "USD", "ACCOUNT-BEN1"),
+        )
+        self.assertEqual((payment.program, payment.cycle), ("TESTPROG", "2026-11"))
+
+    def test_an_envelope_of_tomorrow_waits_and_an_outage_of_a_day_drops_nothing(self):
+        envelope = self.ready_envelope(disbursement_schedule_date=self.tomorrow())
+        self.run_envelope(envelope)
+        self.assertEqual((envelope.state, self.fake.call_count("check_funds")), ("ready", 0))
+        with freeze_time(fields.Datetime.now() + timedelta(days=3)):
+            self.run_jobs(envelope._cron_find_due_work)
+        self.assertEqual(envelope.state, "disbursed")
+
+    def test_without_look_up_the_beneficiary_ids_travel(self):
+        self.program.id_mapper_resolution_required = False
+        envelope = self.ready_envelope()
+        self.run_envelope(envelope)
+        self.assertStates(envelope, "sent", "sent", "sent")
+        payment = self.fake.ordered[self.disbursements(envelope)[0].disbursement_id][0]
+        self.assertEqual((payment.creditor_id, payment.creditor_account), ("BEN1", None))
+
+    def test_two_payments_to_one_person_are_both_made(self):
+        envelope = self.create_envelope(2)
+        rows = self.rows(2)
+        rows[1]["beneficiary_id"] = "BEN1"
+        with trap_jobs():
+            self.api.create_disbursements(envelope.disbursement_envelope_id, rows)
+        self.run_envelope(envelope)
+        self.assertStates(envelope, "sent", "sent")
+
+    def test_batches_hold_one_destination_bank_where_the_bank_wants_it(self):
+        self.bank.split_by_destination_bank = True
+        links = self.env["g2p.account.link"].search([("beneficiary_id", "in", ["BEN1", "BEN3"])])
+        links.bank_code = "OTHER"
+        envelope = self.ready_envelope()
+        self.run_envelope(envelope)
+        self.assertEqual(
+            envelope.batch_ids.mapped(lambda b: (b.destination_bank_code, b.disbursement_count)),
+            [("DEST", 1), ("OTHER", 2)],
+        )
+
+    def test_a_paused_envelope_stays_where_it_is(self):
+        envelope = self.ready_envelope()
+        envelope.with_user(self.officer).action_pause()
+        self.run_envelope(envelope)
+        self.assertEqual((envelope.state, len(self.fake.calls)), ("ready", 0))
+        self.run_jobs(envelope.with_user(self.officer).action_resume)
+        self.assertEqual(envelope.state, "disbursed")
+
+    def test_an_approval_needs_a_second_person_who_is_an_approver(self):
+        self.program.approval_required = True
+        envelope = self.ready_envelope()
+        self.run_envelope(envelope)
+        self.assertEqual((envelope.state, len(self.fake.calls)), ("ready", 0))
+        with self.assertRaises(AccessError):
+            envelope.with_user(self.officer).action_approve()
+        approver = self.create_user("test_approver", "g2p_bridge.group_approver")
+        envelope.created_by_id = approver
+        with self.assertRaises(AccessError):
+            envelope.with_user(approver).action_approve()
+        envelope.created_by_id = self.pbms_user
+        self.run_jobs(envelope.with_user(approver).action_approve)
+        self.assertEqual((envelope.state, envelope.approved_by_id), ("disbursed", approver))
+
+    def test_every_payment_cancelled_before_the_date_ends_the_envelope(self):
+        envelope = self.ready_envelope(disbursement_schedule_date=self.tomorrow())
+        ids = self.disbursements(envelope).mapped("disbursement_id")
+        with trap_jobs():
+            self.api.cancel_disbursements(ids)
+        with freeze_time(fields.Datetime.now() + timedelta(days=1)):
+            self.run_envelope(envelope)
+        self.assertEqual((envelope.state, len(self.fake.calls)), ("settled", 0))
+
+    def test_a_cancelled_payment_is_never_sent_and_its_money_not_asked_for(self):
+        envelope = self.ready_envelope()
+        first = self.disbursements(envelope)[0].disbursement_id
+        with trap_jobs():
+            self.api.cancel_disbursements([first])
+        self.run_envelope(envelope)
+        self.assertStates(envelope, "cancelled", "sent", "sent")
+        self.assertNotIn(first, self.fake.ordered)
+        self.assertEqual(list(self.fake.blocks.values()), [Decimal("200.00")])
+
+    def test_the_cron_takes_up_what_no_job_is_left_for(self):
+        envelope = self.ready_envelope()  # its jobs were trapped: as if they were lost
+        self.run_jobs(envelope._cron_find_due_work)
+        self.assertEqual(envelope.state, "disbursed")
+        self.assertEqual(self._enqueued_by(envelope._cron_find_due_work), [])
+
+
+@tagged("post_install", "-at_install")
+class TestFunds(PipelineCase):
+    """Money is checked, held once, and given back."""
+
+    def test_short_funds_are_told_and_asked_again_after_a_while(self):
+        envelope = self.ready_envelope()
+        self.fake.script("check_funds", FundsAvailability(is_available=False, reason="short"))
+        self.run_envelope(envelope)
+        self.assertEqual(
+            (envelope.state, envelope.attention_code, envelope.funds_available_with_bank),
+            ("needs_attention", "FUNDS_NOT_AVAILABLE", "FUNDS_NOT_AVAILABLE"),
+        )
+        self.assertFalse(self.fake.blocks)
+        self.assertEqual(self._enqueued_by(envelope._cron_find_due_work), [])
+        with freeze_time(fields.Datetime.now() + timedelta(minutes=20)):
+            self.run_jobs(envelope._cron_find_due_work)
+        self.assertEqual((envelope.state, envelope.attention_code), ("disbursed", False))
+        self.assertEqual(envelope.funds_available_attempts, 2)
+
+    def test_an_officer_asks_again_at_once(self):
+        envelope = self.ready_envelope()
+        self.fake.script("check_funds", FundsAvailability(is_available=False, reason="short"))
+        self.run_envelope(envelope)
+        self.run_jobs(envelope.with_user(self.officer).action_resume)
+        self.assertEqual(envelope.state, "disbursed")
+
+    def test_a_bank_that_is_down_is_asked_again_by_the_job(self):
+        envelope = self.ready_envelope()
+        self.fake.script("check_funds", DOWN)
+        [postponed] = self.run_envelope(envelope)
+        self.assertEqual(postponed.seconds, 10)  # and the look-up's end asked once more
+        self.assertEqual((envelope.state, self.fake.call_count("check_funds")), ("disbursed", 2))
+
+    def test_given_up_it_is_put_before_an_officer_and_comes_back_by_itself(self):
+        envelope = self.ready_envelope()
+        envelope._on_step_failed(exc_name="x.FailedJobError", exc_message="Max. retries: refused")
+        self.assertEqual(
+            (envelope.state, envelope.attention_code), ("needs_attention", "BANK_UNAVAILABLE")
+        )
+        with freeze_time(fields.Datetime.now() + timedelta(minutes=20)):
+            self.run_jobs(envelope._cron_find_due_work)
+        self.assertEqual(envelope.state, "disbursed")
+
+    def test_a_block_whose_answer_was_lost_is_made_once(self):
+        envelope = self.ready_envelope()
+        self.fake.script("block_funds", DoneThen(NO_ANSWER))
+        self.run_envelope(envelope)
+        self.assertEqual((envelope.state, envelope.funds_blocked_with_bank), ("needs_attention", "ERROR"))
+        self.run_jobs(envelope.with_user(self.officer).action_resume)
+        self.assertEqual(envelope.state, "disbursed")
+        self.assertEqual(len(self.fake.blocks), 1)
+
+    def test_where_the_bank_honours_no_key_an_unknown_block_is_never_repeated(self):
+        self.fake.honours_idempotency_key = False
+        envelope = self.ready_envelope()
+        self.fake.script("block_funds", DoneThen(NO_ANSWER))
+        self.run_envelope(envelope)
+        self.run_jobs(envelope.with_user(self.officer).action_resume)
+        self.assertEqual(envelope.state, "needs_attention")
+        self.assertEqual((self.fake.call_count("block_funds"), len(self.fake.blocks)), (1, 1))
+
+    def test_a_refused_block_is_asked_for_again_under_another_key(self):
+        envelope = self.ready_envelope()
+        self.fake.script("block_funds", BankRejected("short", code="INSUFFICIENT_FUNDS"))
+        self.run_envelope(envelope)
+        self.assertEqual(envelope.funds_blocked_with_bank, "FUNDS_BLOCK_FAILURE")
+        self.run_jobs(envelope.with_user(self.officer).action_resume)
+        keys = [call.arguments[2] for call in self.fake.calls if call.operation == "block_funds"]
+        self.assertEqual([key.rpartition(":")[2] for key in keys], ["1", "2"])
+        self.assertEqual(envelope.state, "disbursed")
+
+    def test_a_block_is_kept_when_the_job_dies_after_the_answer(self):
+        envelope = self.ready_envelope()
+        envelope._set_funds_available()
+        envelope._block(envelope._start_block())  # and here the worker dies
+        envelope._block_funds_with_bank()
+        self.assertEqual((envelope.state, envelope.funds_blocked_reference_number), ("funds_blocked", "BLOCK000001"))
+        self.assertEqual(self.fake.call_count("block_funds"), 1)
+
+    def test_a_cancelled_envelope_gives_its_money_back(self):
+        envelope = self.ready_envelope()
+        with trap_jobs():
+            envelope._set_funds_available()
+            envelope._block_funds_with_bank()
+        self.run_jobs(
+            lambda: self.api.cancel_disbursement_envelope(envelope.disbursement_envelope_id)
+        )
+        self.assertEqual((envelope.state, list(self.fake.blocks.values())), ("cancelled", [0]))
+        self.assertTrue(envelope.funds_released_at)
+
+    def test_a_cancelled_envelope_finds_a_block_whose_answer_was_lost(self):
+        envelope = self.ready_envelope()
+        envelope._set_funds_available()
+        self.fake.script("block_funds", DoneThen(NO_ANSWER))
+        envelope._block_funds_with_bank()
+        self.run_jobs(
+            lambda: self.api.cancel_disbursement_envelope(envelope.disbursement_envelope_id)
+        )
+        self.assertEqual(list(self.fake.blocks.values()), [0])
+        self.assertTrue(envelope.funds_released_at)
+
+    def test_a_release_without_answer_is_asked_for_again(self):
+        envelope = self.ready_envelope()
+        with trap_jobs():
+            envelope._set_funds_available()
+            envelope._block_funds_with_bank()
+        self.fake.script("release_funds", DOWN)
+        self.run_jobs(
+            lambda: self.api.cancel_disbursement_envelope(envelope.disbursement_envelope_id)
+        )
+        self.assertFalse(envelope.funds_released_at)
+        self.run_jobs(envelope._cron_find_due_work)
+        self.assertTrue(envelope.funds_released_at)
+        self.assertEqual(self._enqueued_by(envelope._cron_find_due_work), [])
+
+
+@tagged("post_install", "-at_install")
+class TestDisburseFunds(PipelineCase):
+    """One batch to one bank: what reaches the bank, and how often."""
+
+    def batch(self, count=2):
+        """Return a batch that stands ready."""
+        envelope = self.ready_envelope(count)
+        with trap_jobs():
+            envelope._resolve(0, 2**31 - 1)
+            envelope._set_funds_available()
+            envelope._block_funds_with_bank()
+            envelope._form_batches()
+        self.env.flush_all()
+        return envelope.batch_ids[0]
+
+    def send(self, batch):
+        with trap_jobs():
+            batch._disburse_funds_from_bank()
+        self.env.flush_all()
+        self.env.invalidate_all()
+
+    def test_sent_once_it_is_never_sent_again(self):
+        batch = self.batch()
+        for _attempt in range(3):
+            self.send(batch)
+        self.assertEqual((batch.state, batch.bank_reference), ("acknowledged", "BATCH000001"))
+        self.assertEqual(self.fake.call_count("initiate_payment"), 1)
+
+    def test_a_payment_the_bank_took_but_did_not_answer_is_found_by_inquiry(self):
+        batch = self.batch()
+        self.fake.script("initiate_payment", DoneThen(NO_ANSWER))
+        self.send(batch)
+        self.assertEqual(batch.state, "unknown")
+        self.assertStates(batch.envelope_id, "unknown", "unknown")
+        self.send(batch)
+        self.assertEqual(batch.state, "acknowledged")
+        self.assertStates(batch.envelope_id, "sent", "sent")
+        self.assertEqual(self.fake.call_count("initiate_payment"), 1)
+        self.assertNothingTwice()
+
+    def test_what_the_bank_surely_never_got_is_sent_again_under_the_same_key(self):
+        batch = self.batch()
+        self.fake.script("initiate_payment", NO_ANSWER)
+        self.send(batch)
+        self.send(batch)
+        self.assertEqual(batch.state, "acknowledged")
+        keys = {c.arguments[3] for c in self.fake.calls if c.operation == "initiate_payment"}
+        self.assertEqual((len(keys), self.fake.call_count("initiate_payment")), (1, 2))
+        self.assertNothingTwice()
+
+    def test_without_inquiry_and_key_it_waits_for_an_officer(self):
+        self.fake.supports_inquiry = self.fake.honours_idempotency_key = False
+        batch = self.batch()
+        self.fake.script("initiate_payment", DoneThen(NO_ANSWER))
+        for _attempt in range(3):
+            self.send(batch)
+        self.assertEqual((batch.state, self.fake.call_count("initiate_payment")), ("unknown", 1))
+        with freeze_time(fields.Datetime.now() + timedelta(hours=2)):
+            self.assertEqual(self._enqueued_by(batch.envelope_id._cron_find_due_work)[1:], [])
+
+    def test_without_a_key_what_was_not_found_is_never_sent_again(self):
+        self.fake.honours_idempotency_key = False
+        batch = self.batch()
+        self.fake.script("initiate_payment", NO_ANSWER)
+        self.send(batch)
+        self.send(batch)
+        self.assertEqual((batch.state, self.fake.call_count("initiate_payment")), ("unknown", 1))
+
+    def test_an_inquiry_that_finds_a_part_leaves_it_to_an_officer(self):
+        batch = self.batch()
+        self.fake.script("initiate_payment", NO_ANSWER)
+        self.send(batch)
+        ids = batch.disbursement_ids.mapped("disbursement_id")
+        self.fake.script(
+            "inquire_payments", [PaymentStatus(end_to_end_id=ids[0], status=ACCEPTED)]
+        )
+        self.send(batch)
+        self.assertEqual((batch.state, self.fake.call_count("initiate_payment")), ("unknown", 1))
+
+    def test_an_inquiry_tells_refused_payments_apart(self):
+        batch = self.batch()
+        self.fake.script("initiate_payment", DoneThen(NO_ANSWER))
+        self.send(batch)
+        first, second = batch.disbursement_ids.sorted("id").mapped("disbursement_id")
+        self.fake.script(
+            "inquire_payments",
+            [
+                PaymentStatus(end_to_end_id=first, status=REJECTED, reason_code="AC04"),
+                PaymentStatus(end_to_end_id=second, status=ACCEPTED, bank_reference="X1"),
+            ],
+        )
+        self.send(batch)
+        self.assertStates(batch.envelope_id, "rejected", "sent")
+
+    def test_the_cron_asks_the_bank_again_about_an_unknown_batch(self):
+        batch = self.batch()
+        self.fake.script("initiate_payment", DoneThen(NO_ANSWER))
+        self.send(batch)
+        with freeze_time(fields.Datetime.now() + timedelta(hours=2)):
+            self.run_jobs(batch.envelope_id._cron_find_due_work)
+        self.assertEqual(batch.state, "acknowledged")
+        self.assertNothingTwice()
+
+    def test_a_bank_that_is_down_leaves_the_batch_ready(self):
+        batch = self.batch()
+        self.fake.script("initiate_payment", DOWN)
+        postponed = self.run_jobs(batch._enqueue_disburse)
+        self.assertEqual((batch.state, len(postponed)), ("ready", 1))
+        self.assertStates(batch.envelope_id, "batched", "batched")
+        self.send(batch)
+        self.assertEqual(batch.state, "acknowledged")
+        self.assertNothingTwice()
+
+    def test_a_refused_batch_pays_nobody(self):
+        batch = self.batch()
+        self.fake.script("initiate_payment", BankRejected("no such block", code="BLOCK"))
+        self.send(batch)
+        self.send(batch)
+        self.assertEqual((batch.state, batch.reason_code), ("rejected", "BLOCK"))
+        self.assertStates(batch.envelope_id, "rejected", "rejected")
+        self.assertEqual(self.fake.call_count("initiate_payment"), 1)
+
+    def test_payments_that_the_bank_refused_at_once_are_told_apart(self):
+        batch = self.batch()
+        first = batch.disbursement_ids.sorted("id")[0].disbursement_id
+        refused = PaymentStatus(end_to_end_id=first, status=REJECTED, reason_code="AC01")
+        self.fake.script("initiate_payment", Acknowledgement(reference="R1", rejected=(refused,)))
+        self.send(batch)
+        self.assertStates(batch.envelope_id, "rejected", "sent")
+        self.assertEqual((batch.rejected_count, batch.sent_count), (1, 1))
+
+    def test_a_worker_that_dies_after_the_answer_costs_a_look_up(self):
+        batch = self.batch()
+        batch._send_to_bank(batch._start_call())  # and here the worker dies: the batch is still ready
+        self.send(batch)
+        self.assertEqual(batch.state, "acknowledged")
+        self.assertEqual(self.fake.call_count("initiate_payment"), 1)
+
+    def test_a_worker_that_dies_before_the_answer_costs_an_inquiry(self):
+        batch = self.batch()
+        batch._start_call()  # and here the worker dies: nobody knows
+        self.assertTrue(batch.is_sending)
+        self.send(batch)
+        self.assertEqual(batch.state, "acknowledged")
+        self.assertEqual(
+            (self.fake.call_count("inquire_payments"), self.fake.call_count("initiate_payment")),
+            (1, 1),
+        )
+
+    def test_what_cannot_be_asked_about_is_not_sent_either(self):
+        batch = self.batch()
+        self.fake.script("initiate_payment", DoneThen(NO_ANSWER))
+        self.send(batch)
+        self.fake.script("inquire_payments", DOWN)
+        [postponed] = self.run_jobs(batch._enqueue_disburse)
+        self.assertIn("refused", str(postponed))
+        self.assertEqual((batch.state, self.fake.call_count("initiate_payment")), ("unknown", 1))
+
+    def test_an_officer_decides_an_unknown_batch_with_a_note(self):
+        for was_paid, state in ((True, "acknowledged"), (False, "rejected")):
+            batch = self.batch()
+            self.fake.script("initiate_payment", NO_ANSWER)
+            self.send(batch)
+            with trap_jobs():
+                batch.with_user(self.officer)._decide(was_paid, "told by phone")
+            self.assertEqual((batch.state, batch.decision_note), (state, "told by phone"))
+            with self.assertRaises(UserError):
+                batch.with_user(self.officer)._decide(not was_paid, "changed my mind")
+
+    def test_nothing_of_an_account_is_kept_in_a_call(self):
+        batch = self.batch()
+        self.send(batch)
+        for call in self.env["g2p.bank.call"].search([("envelope_id", "=", batch.envelope_id.id)]):
+            kept = f"{call.request_masked}{call.response_masked}{call.answer}{call.intent}"
+            self.assertNotIn("ACCOUNT-BEN", kept)
+            self.assertNotIn("TEST0001", kept)
+
+
+@tagged("post_install", "-at_install")
+class TestResolve(PipelineCase):
+    """A beneficiary without account holds up nobody, and is taken along later."""
+
+    def test_the_payable_go_on_and_the_missing_one_follows_when_linked(self):
+        envelope = self.ready_envelope(4)
+        self.run_envelope(envelope)
+        self.assertStates(envelope, "sent", "sent", "sent", "unresolved")
+        missing = self.disbursements(envelope)[3]
+        self.assertEqual(missing.reason_code, "succ.fa.not_linked_to_id")
+        self.assertEqual((envelope.state, envelope.unresolved_count), ("disbursed", 1))
+        self.link("BEN4")
+        self.run_jobs(envelope._cron_resolve_again)
+        self.assertStates(envelope, "sent", "sent", "sent", "sent")
+        self.assertEqual((missing.reason_code, missing.reason), (False, False))
+        self.assertEqual(list(self.fake.blocks.values()), [Decimal("400.00")])
+        self.assertNothingTwice()
+
+    def test_an_officer_looks_again_at_once(self):
+        envelope = self.ready_envelope(4)
+        self.run_envelope(envelope)
+        self.link("BEN4")
+        self.run_jobs(envelope.with_user(self.officer).action_resolve)
+        self.assertStates(envelope, *["sent"] * 4)
+
+    def test_an_archived_link_counts_as_none(self):
+        self.env["g2p.account.link"].search([("beneficiary_id", "=", "BEN1")]).active = False
+        envelope = self.ready_envelope()
+        self.run_envelope(envelope)
+        self.assertStates(envelope, "unresolved", "sent", "sent")
+
+    def test_slices_meet_the_same_end(self):
+        self.env["ir.config_parameter"].set_param("g2p_bridge.resolve_size", "1")
+        envelope = self.ready_envelope()
+        self.run_envelope(envelope)
+        self.assertStates(envelope, "sent", "sent", "sent")
+
+    def test_accounts_are_looked_up_some_days_ahead(self):
+        soon = (fields.Date.today() + timedelta(days=2)).isoformat()
+        far = (fields.Date.today() + timedelta(days=20)).isoformat()
+        near = self.ready_envelope(disbursement_schedule_date=soon)
+        later = self.ready_envelope(disbursement_schedule_date=far)
+        self.run_envelope(near)
+        self.run_envelope(later)
+        self.assertStates(near, *["resolved"] * 3)
+        self.assertStates(later, *["received"] * 3)
+
+    def test_account_numbers_are_masked_for_officers(self):
+        envelope = self.ready_envelope()
+        self.run_envelope(envelope)
+        payment = self.disbursements(envelope)[0].with_user(self.officer)
+        self.assertTrue(payment.account_masked.endswith("BEN1"))
+        self.assertNotIn("ACCOUNT", payment.account_masked)
+        with self.assertRaises(AccessError):
+            payment.read(["account_number"])
+
+    def test_the_number_of_queries_does_not_depend_on_the_number_of_payments(self):
+        counts = []
+        for count in (3, 200):
+            envelope = self.ready_envelope(count)
+            self.env.flush_all()
+            self.env.invalidate_all()
+            before = self.env.cr.sql_log_count
+            with trap_jobs():
+                envelope._resolve(0, 2**31 - 1)
+            counts.append(self.env.cr.sql_log_count - before)
+        self.assertEqual(counts[0], counts[1])

@@ -1,0 +1,284 @@
+import time
+from datetime import date
+from decimal import Decimal
+from itertools import pairwise
+
+from odoo.addons.g2p_bridge.connectors.dto import BANK_ACCOUNT, EMAIL_WALLET, MOBILE_WALLET
+from odoo.addons.g2p_bridge.services import disbursement_id, financial_address, money
+from odoo.addons.g2p_bridge.services.canonical import content_hash
+from odoo.addons.g2p_bridge.services.disbursement_id import is_valid, new_ids
+from odoo.addons.g2p_bridge.services.money import AmountError, parse_amount
+from odoo.tests import BaseCase, tagged
+from stdnum.iso7064 import mod_37_36
+
+
+@tagged("post_install", "-at_install")
+class TestDisbursementId(BaseCase):
+    """Ids that fit a bank's reference field and give mistyping away."""
+
+    def test_ids_are_what_python_stdnum_takes_for_valid(self):
+        ids = new_ids(4000)
+        self.assertEqual([text for text in ids if not mod_37_36.is_valid(text)], [])
+        self.assertEqual({len(text) for text in ids}, {16})
+        self.assertTrue(all(text.isascii() and text.isalnum() for text in ids))
+        self.assertEqual([text.upper() for text in ids], ids)
+
+    def test_validity_agrees_with_python_stdnum_on_every_check_character(self):
+        for text in new_ids(50):
+            for check in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ":
+                other = text[:15] + check
+                self.assertEqual(is_valid(other), mod_37_36.is_valid(other), other)
+
+    def test_one_wrong_or_two_swapped_characters_are_noticed(self):
+        [text] = new_ids(1)
+        for position in range(16):
+            wrong = "1" if text[position] != "1" else "2"
+            self.assertFalse(is_valid(text[:position] + wrong + text[position + 1 :]))
+            swapped = text[:position] + text[position : position + 2][::-1] + text[position + 2 :]
+            self.assertEqual(is_valid(swapped), swapped == text)
+
+    def test_what_only_looks_like_an_id_is_none(self):
+        [text] = new_ids(1)
+        others = (text.lower(), text + "A", text[:15], f" {text}", f"{text}\n", "", None, 7)
+        for other in (*others, text.replace(text[0], "\N{FULLWIDTH DIGIT ONE}")):
+            with self.subTest(other=other):
+                self.assertIs(is_valid(other), other == text)
+
+    def test_ids_of_a_call_are_distinct_and_consecutive(self):
+        ids = new_ids(3000)
+        numbers = [int(text[8:15], 36) for text in ids]
+        steps = {(b - a) % 36**7 for a, b in pairwise(numbers)}
+        self.assertEqual(steps, {1})
+        self.assertEqual(len(set(ids)), 3000)
+        self.assertEqual(len({text[:8] for text in ids}), 1)
+
+    def test_the_first_characters_are_the_time(self):
+        before = time.time_ns() // 1_000_000
+        [text] = new_ids(1)
+        self.assertTrue(before <= int(text[:8], 36) <= time.time_ns() // 1_000_000)
+
+    def test_the_random_number_wraps_around(self):
+        self.patch(disbursement_id.secrets, "randbelow", lambda limit: limit - 2)
+        ids = new_ids(4)
+        self.assertEqual([text[8:15] for text in ids], ["ZZZZZZY", "ZZZZZZZ", "0000000", "0000001"])
+        self.assertTrue(all(map(is_valid, ids)))
+
+    def test_counts_at_the_edge(self):
+        self.assertEqual(new_ids(0), [])
+        with self.assertRaises(ValueError):
+            new_ids(-1)
+
+
+@tagged("post_install", "-at_install")
+class TestMoney(BaseCase):
+    """Amounts at the door: exact, or refused with a sentence."""
+
+    def test_amounts_are_read_to_the_cent(self):
+        for value, places, expected in (
+            (100, 2, "100.00"),
+            (100.0, 2, "100.00"),
+            (0.1, 2, "0.10"),
+            (19.99, 2, "19.99"),
+            ("19.99", 2, "19.99"),
+            ("007.5", 2, "7.50"),
+            ("1", 0, "1"),
+            (1e3, 2, "1000.00"),
+            (0.00001, 5, "0.00001"),
+            (9999999999999.99, 2, "9999999999999.99"),
+            (999999999999999, 0, "999999999999999"),
+            (Decimal("2.50"), 2, "2.50"),
+            (Decimal("1E+2"), 2, "100.00"),
+        ):
+            with self.subTest(value=value):
+                amount = parse_amount(value, places)
+                self.assertIs(type(amount), Decimal)
+                self.assertEqual(str(amount), expected)
+
+    def test_what_is_no_amount_is_refused(self):
+        texts = ["", " ", "1 000", "+1", "1e3", "1,5", ".5", "5.", "1.2.3", "0x1", "NaN", "\u0661"]
+        numbers = [float("nan"), float("inf"), -float("inf"), -1, -0.01, 0, 0.0, Decimal("NaN")]
+        others = [None, True, False, [], {}, b"1", "-1", "0", "0.00", "1\n", " 1"]
+        for value in (*texts, *numbers, *others):
+            with self.subTest(value=value), self.assertRaises(AmountError):
+                parse_amount(value, 2)
+
+    def test_more_decimals_than_the_currency_has_are_refused(self):
+        for value, places in ((1.001, 2), ("1.001", 2), ("1.500", 2), (0.5, 0), (1e-9, 2)):
+            with self.subTest(value=value), self.assertRaisesRegex(AmountError, "decimals"):
+                parse_amount(value, places)
+
+    def test_more_digits_than_a_json_number_holds_are_refused(self):
+        for value, places in (
+            (10**15, 0),
+            (10**13, 2),
+            ("10000000000000.00", 2),
+            (1e300, 2),
+            ("9" * 5000, 2),
+            (10**5000, 2),
+            (Decimal("1E+999999"), 2),
+        ):
+            with self.subTest(places=places), self.assertRaisesRegex(AmountError, "15 digits"):
+                parse_amount(value, places)
+
+    def test_zero_is_an_amount_where_it_is_allowed(self):
+        for value in (0, 0.0, "0", "0.00"):
+            self.assertEqual(parse_amount(value, 2, allow_zero=True), 0)
+        with self.assertRaises(AmountError):
+            parse_amount(-1, 2, allow_zero=True)
+
+    def test_every_amount_taken_survives_a_json_number(self):
+        for cents in (1, 7, 10, 29, 1999, 123456789, 450359962737, 999999999999999):
+            amount = parse_amount(f"{cents // 100}.{cents % 100:02d}", 2)
+            self.assertEqual(parse_amount(money.to_json_number(amount), 2), amount)
+
+    def test_an_amount_that_no_float_is_has_no_json_number(self):
+        for text in ("90071992547409.93", "NaN", "Infinity", "1E+400"):
+            with self.subTest(text=text), self.assertRaises(AmountError):
+                money.to_json_number(Decimal(text))
+
+    def test_amounts_are_written_with_the_decimals_of_the_currency(self):
+        self.assertEqual(money.format_amount(Decimal("1E+3"), 2), "1000.00")
+        self.assertEqual(money.format_amount(Decimal("7.5"), 2), "7.50")
+        self.assertEqual(money.format_amount(Decimal("7"), 0), "7")
+        for text in ("7.505", "NaN"):
+            with self.assertRaises(AmountError):
+                money.format_amount(Decimal(text), 2)
+
+
+@tagged("post_install", "-at_install")
+class TestFinancialAddress(BaseCase):
+    """Address strings of a mapper, taken apart by rules."""
+
+    FULL = (
+        "account_number:{}.branch_code:B1.bank_code:BANK.mobile_number:{}.email_address:{}.fa_type:"
+    )
+
+    def test_each_kind_is_read_with_dots_in_its_values(self):
+        full = self.FULL.format("ACC.01", "0700", "a.b@mail.example.org")
+        for kind in (BANK_ACCOUNT, MOBILE_WALLET, EMAIL_WALLET):
+            address = financial_address.parse(full + kind)
+            self.assertEqual(
+                (address.fa_type, address.account_number, address.bank_code, address.branch_code),
+                (kind, "ACC.01", "BANK", "B1"),
+            )
+            self.assertEqual(
+                (address.mobile_number, address.email_address), ("0700", "a.b@mail.example.org")
+            )
+
+    def test_parts_may_be_missing_but_for_the_one_that_is_paid_to(self):
+        parse = financial_address.parse
+        self.assertEqual(parse("mobile_number:0700.fa_type:MOBILE_WALLET").mobile_number, "0700")
+        self.assertIsNone(parse("mobile_number:0700.fa_type:BANK_ACCOUNT"))
+        self.assertIsNone(parse(self.FULL.format("", "0700", "a@b.example") + BANK_ACCOUNT))
+        self.assertIsNone(parse(self.FULL.format(" ", "0700", "a@b.example") + BANK_ACCOUNT))
+        self.assertIsNone(parse(self.FULL.format("A", "", "a@b.example") + MOBILE_WALLET))
+
+    def test_what_no_rule_fits_is_no_address(self):
+        for text in (
+            "",
+            "A",
+            "fa_type:BANK_ACCOUNT",
+            "account_number:A",
+            "account_number:A.fa_type:X",
+        ):
+            with self.subTest(text=text):
+                self.assertIsNone(financial_address.parse(text))
+        self.assertIsNone(
+            financial_address.parse(self.FULL.format("A" * 600, "", "") + BANK_ACCOUNT)
+        )
+
+    def test_the_first_rule_that_fits_wins(self):
+        rules = [
+            financial_address.Rule("wallet", r"w:(?P<mobile_number>\d+)", MOBILE_WALLET),
+            financial_address.Rule("short", r"(?:w:)?(?P<account_number>\w+)", BANK_ACCOUNT),
+        ]
+        self.assertEqual(financial_address.parse("w:12", rules).fa_type, MOBILE_WALLET)
+        self.assertEqual(financial_address.parse("w:ab", rules).account_number, "ab")
+        self.assertIsNone(financial_address.parse("w:ab", rules[:1]))
+        self.assertIsNone(financial_address.parse("w:12", []))
+
+    def test_openg2p_s_own_expression_is_taken_with_its_kind(self):
+        rule = financial_address.Rule(
+            "OpenG2P",
+            r"^account_number:(?P<account_number>.*)\.branch_code:(?P<branch_code>.*)"
+            r"\.fa_type:(?P<fa_type>.*)$",
+            BANK_ACCOUNT,
+        )
+        text = "account_number:A1.branch_code:B1.fa_type:"
+        self.assertEqual(financial_address.parse(text + BANK_ACCOUNT, [rule]).account_number, "A1")
+        self.assertIsNone(financial_address.parse(text + EMAIL_WALLET, [rule]))
+
+    def test_wrong_expressions_are_refused_when_written(self):
+        for expression in (
+            "(",
+            "(?P<account_number>a",
+            "(?P<unknown>a)(?P<account_number>b)",
+            "account_number:(.*)",
+            r"(?P<account_number>(\w+)+)x",
+            r"(?P<account_number>\w)(a|ab)*",
+            r"(?P<account_number>\w)(a?){9}",
+            "(?P<account_number>a)" + "b" * 1000,
+            "(?P<account_number>a{99999999999})",
+        ):
+            with self.subTest(expression=expression[:40]), self.assertRaises(ValueError):
+                financial_address.Rule("bad", expression, BANK_ACCOUNT)
+        with self.assertRaises(ValueError):
+            financial_address.Rule("bad", "(?P<account_number>a)", "CASH")
+
+    def test_a_repeated_group_without_choices_is_taken(self):
+        for expression in (
+            r"(?P<account_number>(?:\d\d)+)",
+            r"(?:x+)?(?P<account_number>[a(|+]+\()",
+            r"(?P<account_number>\w+)(?:\.\w+|)",
+        ):
+            financial_address.Rule("good", expression, BANK_ACCOUNT)
+
+    def test_an_address_shows_no_account_in_its_repr(self):
+        address = financial_address.parse(
+            self.FULL.format("A77", "0788", "z@b.example") + BANK_ACCOUNT
+        )
+        for private in ("A77", "0788", "z@b"):
+            self.assertNotIn(private, repr(address))
+
+
+@tagged("post_install", "-at_install")
+class TestCanonical(BaseCase):
+    """One digest for the same content."""
+
+    def test_the_order_of_keys_does_not_matter(self):
+        one = {"a": 1, "b": [{"x": "ü", "y": None}]}
+        other = {"b": [{"y": None, "x": "ü"}], "a": 1}
+        self.assertEqual(content_hash(one), content_hash(other))
+        self.assertEqual(
+            content_hash({"a": 1}),
+            "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862",
+        )
+
+    def test_all_else_does(self):
+        contents = [
+            1,
+            "1",
+            True,
+            None,
+            [],
+            {},
+            [1, 2],
+            [2, 1],
+            {"a": 1},
+            Decimal(1),
+            date(2026, 1, 1),
+        ]
+        self.assertEqual(len({content_hash(content) for content in contents}), len(contents))
+
+    def test_a_decimal_counts_by_its_value(self):
+        self.assertEqual(content_hash(Decimal("1.50")), content_hash(Decimal("1.5")))
+        self.assertEqual(content_hash(Decimal("100")), content_hash(Decimal("1E+2")))
+        self.assertEqual(content_hash(Decimal("0.00")), content_hash(Decimal("-0")))
+        self.assertNotEqual(content_hash(Decimal("1.5")), content_hash(Decimal("1.51")))
+
+    def test_what_is_no_content_is_refused(self):
+        for value in (float("nan"), Decimal("Infinity")):
+            with self.assertRaises(ValueError):
+                content_hash(value)
+        with self.assertRaises(TypeError):
+            content_hash(object())

@@ -1,0 +1,8 @@
+from . import (
+    cancel_envelope,
+    decide_batch,
+    decide_statement,
+    dismiss_entry,
+    match_entry,
+    upload_statement,
+)

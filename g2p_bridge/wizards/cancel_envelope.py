@@ -1,0 +1,49 @@
+from odoo import fields, models
+from odoo.exceptions import UserError
+
+from ..const import MAX_REASON
+from ..models.g2p_disbursement_envelope import CANCELLABLE
+
+
+class CancelEnvelope(models.TransientModel):
+    """An officer cancels an envelope of which no money can have moved."""
+
+    _name = "g2p.cancel.envelope"
+    _description = "Cancel an envelope"
+
+    envelope_id = fields.Many2one(
+        "g2p.disbursement.envelope", required=True, readonly=True, ondelete="cascade"
+    )
+    reason = fields.Char(required=True, size=MAX_REASON)
+    currency_id = fields.Many2one(related="envelope_id.currency_id")
+    payment_count = fields.Integer(related="envelope_id.total_received_count")
+    payment_amount = fields.Monetary(related="envelope_id.total_received_amount")
+    funds_blocked_amount = fields.Monetary(related="envelope_id.funds_blocked_amount")
+    funds_blocked_reference_number = fields.Char(
+        related="envelope_id.funds_blocked_reference_number"
+    )
+    bank_id = fields.Many2one(related="envelope_id.bank_id")
+
+    def action_cancel(self):
+        """Cancel the envelope with all its payments, and give blocked funds back.
+
+        :raise AccessError: not an officer
+        :raise UserError: money may have moved, or it is cancelled already
+        """
+        self.ensure_one()
+        envelope = self.envelope_id
+        envelope._check_group("g2p_bridge.group_officer")
+        self.env["g2p.bridge"]._wait_for_composition(envelope)
+        self._check_cancellable(envelope)
+        envelope = envelope.sudo()  # nobody may write envelopes but their transitions
+        envelope._set_cancelled(self.reason, "cancelled by an officer")
+        envelope._enqueue_release_funds()
+
+    def _check_cancellable(self, envelope):
+        if envelope.state == "cancelled":
+            raise UserError(self.env._("%s is cancelled already.", envelope.display_name))
+        state = envelope.sudo().resume_state if envelope.state == "needs_attention" else envelope.state
+        if state not in CANCELLABLE:
+            raise UserError(
+                self.env._("Money of %s may have moved: it cannot be cancelled.", envelope.display_name)
+            )

@@ -1,0 +1,34 @@
+from odoo import fields, models
+
+from ..const import MAX_REASON
+
+
+class DecideBatch(models.TransientModel):
+    """An officer says what became of a batch for which the bank gave no answer."""
+
+    _name = "g2p.decide.batch"
+    _description = "Decide an unknown batch"
+
+    batch_id = fields.Many2one(
+        "g2p.disbursement.batch", required=True, readonly=True, ondelete="cascade"
+    )
+    decision = fields.Selection(
+        [
+            ("paid", "The bank has the batch and pays it"),
+            ("not_paid", "The bank has not got it and will never pay it"),
+        ],
+        required=True,
+    )
+    note = fields.Char(string="Reason", required=True, size=MAX_REASON)
+    currency_id = fields.Many2one(related="batch_id.currency_id")
+    disbursement_count = fields.Integer(related="batch_id.disbursement_count")
+    total_amount = fields.Monetary(related="batch_id.total_amount")
+
+    def action_decide(self):
+        """Settle the batch as decided; who, when and why stay with it.
+
+        :raise AccessError: not an officer
+        :raise UserError: the batch's outcome is not unknown
+        """
+        self.ensure_one()
+        self.batch_id._decide(self.decision == "paid", self.note)

@@ -1,0 +1,11 @@
+from odoo import fields, models
+
+
+class SponsorBank(models.Model):
+    """The example bank as a choice of connector; it needs no settings of its own."""
+
+    _inherit = "g2p.sponsor.bank"
+
+    connector = fields.Selection(
+        selection_add=[("example", "Example Bank")], ondelete={"example": "set null"}
+    )

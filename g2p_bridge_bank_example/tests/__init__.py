@@ -1,0 +1,1 @@
+from . import test_connector_contract, test_simulator, test_wire
