@@ -62,9 +62,17 @@ LINE_REASONS = [
     ("REVERSED_CREDIT", "Bank took back a credit"),
 ]
 
-FREQUENCIES = (
-    "Daily Weekly Fortnightly Monthly BiMonthly Quarterly SemiAnnually Annually OnDemand".split()
-)
+FREQUENCIES = [
+    "Daily",
+    "Weekly",
+    "Fortnightly",
+    "Monthly",
+    "BiMonthly",
+    "Quarterly",
+    "SemiAnnually",
+    "Annually",
+    "OnDemand",
+]
 
 MAX_REFERENCE = 128  # ids of the PBMS
 MAX_TEXT = 140  # ISO 20022 Max140Text: creditor name, unstructured remittance information

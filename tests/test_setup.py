@@ -458,7 +458,7 @@ def test_a_database_is_cloned_with_its_files_and_dropped_with_them(server):
     assert not stored.exists()
 
 
-def test_databases_of_dead_processes_are_dropped_and_of_live_ones_kept(server):
+def test_a_database_is_dropped_when_its_owner_is_dead_and_nobody_uses_it(server):
     if not server.is_embedded:
         pytest.skip("process ids tell nothing about the users of another server")
     ended = subprocess.Popen([sys.executable, "-c", ""])
@@ -468,6 +468,9 @@ def test_databases_of_dead_processes_are_dropped_and_of_live_ones_kept(server):
     try:
         server.create(mine)
         server.create(abandoned)
+        with server.cursor(abandoned):
+            template.drop_abandoned(server, "orphan")
+            assert server.exists(abandoned)
         template.drop_abandoned(server, "orphan")
         assert server.exists(mine)
         assert not server.exists(abandoned)

@@ -1,6 +1,7 @@
 import json
 
 import requests
+
 from odoo import api, models
 
 from ..services import disbursement_id, mt940

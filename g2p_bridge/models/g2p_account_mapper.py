@@ -39,7 +39,9 @@ class AccountMapper(models.Model):
 
     name = fields.Char(required=True)
     active = fields.Boolean(default=True)
-    company_id = fields.Many2one("res.company", required=True, default=lambda self: self.env.company)
+    company_id = fields.Many2one(
+        "res.company", required=True, default=lambda self: self.env.company
+    )
     provider = fields.Selection(
         [("local", "Built-in table"), ("g2p_connect", "G2P Connect (SPAR) over HTTP")],
         required=True,
@@ -53,9 +55,7 @@ class AccountMapper(models.Model):
         tracking=True,
         help="The mapper is asked at this address with /sync/resolve behind it.",
     )
-    secret = fields.Char(
-        string="API key of the mapper", groups="base.group_system", copy=False
-    )
+    secret = fields.Char(string="API key of the mapper", groups="base.group_system", copy=False)
     sender_id = fields.Char(
         default="g2p-bridge", help="Our name in the messages to the mapper (header sender_id)."
     )
@@ -245,12 +245,15 @@ class FinancialAddressRule(models.Model):
     @api.constrains("expression", "fa_type")
     def _check_expression(self):
         for rule in self:
-            try:
-                rule._to_parser_rule()
-            except ValueError as error:
-                raise ValidationError(
-                    self.env._("Rule %(rule)s: %(problem)s", rule=rule.name, problem=error)
-                ) from error
+            rule._check_parses()
+
+    def _check_parses(self):
+        try:
+            self._to_parser_rule()
+        except ValueError as error:
+            raise ValidationError(
+                self.env._("Rule %(rule)s: %(problem)s", rule=self.name, problem=error)
+            ) from error
 
     @api.private
     def _to_parser_rule(self):

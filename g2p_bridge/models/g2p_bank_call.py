@@ -96,7 +96,9 @@ class BankCall(models.Model):
             "operation": operation,
             "idempotency_key": key,
             "bank_id": None if operation == "resolve" else bank.id,
-            "mapper_id": envelope.program_id.mapper_id.id or None if operation == "resolve" else None,
+            "mapper_id": envelope.program_id.mapper_id.id or None
+            if operation == "resolve"
+            else None,
             "envelope_id": envelope.id,
             "batch_id": subject.id if subject != envelope else None,
             "company_id": envelope.company_id.id,

@@ -16,7 +16,9 @@ class BenefitProgram(models.Model):
         required=True, copy=False, help="The program's name on the API (benefit_program_mnemonic)."
     )
     active = fields.Boolean(default=True)
-    company_id = fields.Many2one("res.company", required=True, default=lambda self: self.env.company)
+    company_id = fields.Many2one(
+        "res.company", required=True, default=lambda self: self.env.company
+    )
     funding_org_code = fields.Char(string="Funding organization code")
     funding_org_name = fields.Char(string="Funding organization")
     funding_account_id = fields.Many2one(
@@ -57,7 +59,9 @@ class BenefitProgram(models.Model):
         for program in self:
             if program.id_mapper_resolution_required and not program.mapper_id:
                 raise ValidationError(
-                    self.env._("Choose an account mapper for %s, or turn the look-up off.", program.name)
+                    self.env._(
+                        "Choose an account mapper for %s, or turn the look-up off.", program.name
+                    )
                 )
 
     @api.constrains("funding_account_id", "company_id")
@@ -65,5 +69,8 @@ class BenefitProgram(models.Model):
         for program in self:
             if program.funding_account_id.company_id != program.company_id:
                 raise ValidationError(
-                    self.env._("Program %s and its funding account belong to different companies.", program.name)
+                    self.env._(
+                        "Program %s and its funding account belong to different companies.",
+                        program.name,
+                    )
                 )

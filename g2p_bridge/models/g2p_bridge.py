@@ -271,12 +271,16 @@ class Bridge(models.AbstractModel):
         envelope = self._only_envelope(found)
         self._wait_for_composition(envelope)
         self._check_cancellable(disbursement_ids, envelope)
-        moved = self.env["g2p.disbursement"].sudo()._bulk_transition(
-            "cancelled",
-            SQL("d.disbursement_id = ANY(%s)", list(disbursement_ids)),
-            cause="cancel_disbursements",
-            assign=SQL("reason = %s", reason or None),
-            is_withdrawal=envelope.state == "receiving",
+        moved = (
+            self.env["g2p.disbursement"]
+            .sudo()
+            ._bulk_transition(
+                "cancelled",
+                SQL("d.disbursement_id = ANY(%s)", list(disbursement_ids)),
+                cause="cancel_disbursements",
+                assign=SQL("reason = %s", reason or None),
+                is_withdrawal=envelope.state == "receiving",
+            )
         )
         if sum(count for *_ids, count, _amount in moved) != len(set(disbursement_ids)):
             raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED")
@@ -374,9 +378,7 @@ class Bridge(models.AbstractModel):
         """Take a statement's bytes; see :meth:`upload_mt940`."""
         self._check_caller(BANK_GROUP)
         name = filename if isinstance(filename, str) and is_text(filename, 255) else ""
-        statements = self.env["g2p.account.statement"].sudo()._upload(
-            content, name, self._banks()
-        )
+        statements = self.env["g2p.account.statement"].sudo()._upload(content, name, self._banks())
         return {
             "statement_id": statements[0].name,
             "statements": [
@@ -430,7 +432,9 @@ class Bridge(models.AbstractModel):
     def _of_caller(self, model):
         user = self.env.user
         records = self.env[model].sudo().search([("company_id", "in", user.company_ids.ids)])
-        return records.filtered(lambda record: not record.api_user_ids or user in record.api_user_ids)
+        return records.filtered(
+            lambda record: not record.api_user_ids or user in record.api_user_ids
+        )
 
     def _find_program(self, mnemonic):
         if isinstance(mnemonic, str):
@@ -456,9 +460,7 @@ class Bridge(models.AbstractModel):
     def _prepare_envelope_vals(self, program, request):
         """Return the checked values of a new envelope (OpenG2P's field rules)."""
         if request["disbursement_frequency"] not in FREQUENCIES:
-            raise BridgeError(
-                self.env, "INVALID_DISBURSEMENT_FREQUENCY", ", ".join(FREQUENCIES)
-            )
+            raise BridgeError(self.env, "INVALID_DISBURSEMENT_FREQUENCY", ", ".join(FREQUENCIES))
         if not is_text(request["cycle_code_mnemonic"], MAX_REFERENCE):
             raise BridgeError(self.env, "INVALID_CYCLE_CODE_MNEMONIC")
         currency = program.funding_account_id.currency_id
@@ -958,9 +960,7 @@ def _checked_row(given, places, seen):
         amount = money.parse_amount(given.get("disbursement_amount"), places)
     except money.AmountError:
         codes.append("INVALID_DISBURSEMENT_AMOUNT")
-    codes += [
-        code for name, code, longest in ROW_TEXTS if not is_text(given.get(name), longest)
-    ]
+    codes += [code for name, code, longest in ROW_TEXTS if not is_text(given.get(name), longest)]
     reference = given.get("mis_reference_number")
     if isinstance(reference, str):
         if reference in seen:
@@ -1083,7 +1083,8 @@ def _prepare_update(rows):
             " reason_code = v.reason_code"
         ),
         "from_clause": SQL(
-            "unnest(%s::text[], %s::text[], %s::text[]) AS v(reference, bank_reference, reason_code)",
+            "unnest(%s::text[], %s::text[], %s::text[])"
+            " AS v(reference, bank_reference, reason_code)",
             [row["disbursement_id"] for row in rows],
             [row.get("bank_reference") or None for row in rows],
             [row.get("reason_code") or None for row in rows],

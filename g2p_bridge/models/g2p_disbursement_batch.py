@@ -91,9 +91,7 @@ class DisbursementBatch(models.Model):
 
     def action_view_disbursements(self):
         """Open the payments of the batch."""
-        action = self.env["ir.actions.act_window"]._for_xml_id(
-            "g2p_bridge.g2p_disbursement_action"
-        )
+        action = self.env["ir.actions.act_window"]._for_xml_id("g2p_bridge.g2p_disbursement_action")
         return {**action, "domain": [("batch_id", "=", self.id)], "context": {}}
 
     @api.private
@@ -104,7 +102,10 @@ class DisbursementBatch(models.Model):
         """
         self.ensure_one()
         if not self._transition(
-            "acknowledged", bank_reference=acknowledgement["reference"], reason_code=False, reason=False
+            "acknowledged",
+            bank_reference=acknowledgement["reference"],
+            reason_code=False,
+            reason=False,
         ):
             return
         disbursements = self.env["g2p.disbursement"]

@@ -49,7 +49,14 @@ class DisbursementEnvelope(models.Model):
         "funds_blocked": ("funds_available", "needs_attention"),
         "disbursing": ("funds_blocked", "disbursed", "needs_attention"),
         "disbursed": ("disbursing", "needs_attention"),
-        "settled": ("ready", "approved", "funds_available", "funds_blocked", "disbursing", "disbursed"),
+        "settled": (
+            "ready",
+            "approved",
+            "funds_available",
+            "funds_blocked",
+            "disbursing",
+            "disbursed",
+        ),
         "needs_attention": _WORKING,
         "cancelled": (*CANCELLABLE, "needs_attention"),
     }
@@ -71,7 +78,9 @@ class DisbursementEnvelope(models.Model):
     )
     cycle_code_mnemonic = fields.Char(string="Cycle", required=True, readonly=True)
     number_of_beneficiaries = fields.Integer(string="Beneficiaries declared", readonly=True)
-    number_of_disbursements = fields.Integer(string="Payments declared", readonly=True, tracking=True)
+    number_of_disbursements = fields.Integer(
+        string="Payments declared", readonly=True, tracking=True
+    )
     total_disbursement_amount = fields.Monetary(
         string="Amount declared", readonly=True, tracking=True
     )
@@ -161,9 +170,13 @@ class DisbursementEnvelope(models.Model):
     received_percent = fields.Float(compute="_compute_totals", compute_sudo=True)
     shipped_percent = fields.Float(compute="_compute_totals", compute_sudo=True)
     paid_percent = fields.Float(string="Paid (%)", compute="_compute_totals", compute_sudo=True)
-    received_count = fields.Integer(string="Not looked up", compute="_compute_totals", compute_sudo=True)
+    received_count = fields.Integer(
+        string="Not looked up", compute="_compute_totals", compute_sudo=True
+    )
     received_amount = fields.Monetary(compute="_compute_totals", compute_sudo=True)
-    unresolved_count = fields.Integer(string="Unresolved", compute="_compute_totals", compute_sudo=True)
+    unresolved_count = fields.Integer(
+        string="Unresolved", compute="_compute_totals", compute_sudo=True
+    )
     unresolved_amount = fields.Monetary(compute="_compute_totals", compute_sudo=True)
     resolved_count = fields.Integer(string="Resolved", compute="_compute_totals", compute_sudo=True)
     resolved_amount = fields.Monetary(compute="_compute_totals", compute_sudo=True)
@@ -171,15 +184,21 @@ class DisbursementEnvelope(models.Model):
     batched_amount = fields.Monetary(compute="_compute_totals", compute_sudo=True)
     sent_count = fields.Integer(string="Underway", compute="_compute_totals", compute_sudo=True)
     sent_amount = fields.Monetary(compute="_compute_totals", compute_sudo=True)
-    unknown_count = fields.Integer(string="Outcome unknown", compute="_compute_totals", compute_sudo=True)
+    unknown_count = fields.Integer(
+        string="Outcome unknown", compute="_compute_totals", compute_sudo=True
+    )
     unknown_amount = fields.Monetary(compute="_compute_totals", compute_sudo=True)
     reconciled_count = fields.Integer(string="Paid", compute="_compute_totals", compute_sudo=True)
-    reconciled_amount = fields.Monetary(string="Amount paid", compute="_compute_totals", compute_sudo=True)
+    reconciled_amount = fields.Monetary(
+        string="Amount paid", compute="_compute_totals", compute_sudo=True
+    )
     reversed_count = fields.Integer(string="Reversed", compute="_compute_totals", compute_sudo=True)
     reversed_amount = fields.Monetary(compute="_compute_totals", compute_sudo=True)
     rejected_count = fields.Integer(string="Rejected", compute="_compute_totals", compute_sudo=True)
     rejected_amount = fields.Monetary(compute="_compute_totals", compute_sudo=True)
-    cancelled_count = fields.Integer(string="Cancelled", compute="_compute_totals", compute_sudo=True)
+    cancelled_count = fields.Integer(
+        string="Cancelled", compute="_compute_totals", compute_sudo=True
+    )
     cancelled_amount = fields.Monetary(compute="_compute_totals", compute_sudo=True)
 
     _envelope_id_uniq = models.Constraint(
@@ -360,7 +379,9 @@ class DisbursementEnvelope(models.Model):
         for envelope in self:
             if envelope.state == "needs_attention" and envelope.resume_state not in CANCELLABLE:
                 raise UserError(
-                    self.env._("Money of %s may have moved: it cannot be cancelled.", envelope.display_name)
+                    self.env._(
+                        "Money of %s may have moved: it cannot be cancelled.", envelope.display_name
+                    )
                 )
             envelope._transition("cancelled", cancel_reason=reason, **self._NO_PROBLEM)
             self.env["g2p.disbursement"]._bulk_transition(

@@ -20,7 +20,9 @@ class SponsorBank(models.Model):
         help="Short name in capitals, digits and underscores; names the bank's job channel.",
     )
     active = fields.Boolean(default=True)
-    company_id = fields.Many2one("res.company", required=True, default=lambda self: self.env.company)
+    company_id = fields.Many2one(
+        "res.company", required=True, default=lambda self: self.env.company
+    )
     connector = fields.Selection(
         selection=[],
         help="How the bank is spoken to. Each bank addon adds its own.",
@@ -105,7 +107,9 @@ class SponsorBank(models.Model):
         for bank in self:
             if bank.base_url and not re.match(r"https?://[^\s/]+", bank.base_url):
                 raise ValidationError(
-                    self.env._("The base URL must start with https:// (or http:// in a test set-up).")
+                    self.env._(
+                        "The base URL must start with https:// (or http:// in a test set-up)."
+                    )
                 )
 
     @api.private

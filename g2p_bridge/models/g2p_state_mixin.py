@@ -32,7 +32,7 @@ class StateMixin(models.AbstractModel):
 
     @api.private
     def _transition(self, target, **values):
-        """Move the records to ``target`` and return those that moved; only ``_set_*`` methods call it.
+        """Move the records to ``target``, return those that moved; only ``_set_*`` methods call it.
 
         A record already there is left alone, so a repeat is harmless.
 

@@ -93,7 +93,9 @@ class DisbursementEnvelope(models.Model):
             SQL("d.id = v.row_id"),
             cause="disburse_funds_from_bank",
             assign=SQL("batch_id = v.batch_id"),
-            from_clause=SQL("unnest(%s, %s) AS v(row_id, batch_id)", list(row_ids), list(batch_ids)),
+            from_clause=SQL(
+                "unnest(%s, %s) AS v(row_id, batch_id)", list(row_ids), list(batch_ids)
+            ),
         )
         for _envelope, batch_id, count, amount in moved:
             batches.browse(batch_id).write({"disbursement_count": count, "total_amount": amount})

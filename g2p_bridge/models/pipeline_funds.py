@@ -55,9 +55,7 @@ class DisbursementEnvelope(models.Model):
             "check_funds", f"check_funds:{self.disbursement_envelope_id}", self, reopen=ALWAYS
         )
         try:
-            answer = calls._run(
-                call, lambda: _with_json(connector.check_funds(account, amount))
-            )
+            answer = calls._run(call, lambda: _with_json(connector.check_funds(account, amount)))
         except BankUnavailable as error:
             raise self._back_off(error, call.attempts) from error
         except (BankRejected, BankOutcomeUnknown) as error:
@@ -66,14 +64,18 @@ class DisbursementEnvelope(models.Model):
             if answer.is_available:
                 self._set_funds_available()
             else:
-                self._funds_check_failed("FUNDS_NOT_AVAILABLE", "FUNDS_NOT_AVAILABLE", answer.reason)
+                self._funds_check_failed(
+                    "FUNDS_NOT_AVAILABLE", "FUNDS_NOT_AVAILABLE", answer.reason
+                )
         self._enqueue_advance()
         return self.state
 
     def _funds_check_failed(self, status, code, reason):
         self._set_needs_attention(
             code,
-            self.env._("Funds check at %(bank)s: %(reason)s", bank=self.bank_id.name, reason=reason),
+            self.env._(
+                "Funds check at %(bank)s: %(reason)s", bank=self.bank_id.name, reason=reason
+            ),
             next_attempt_at=self._next_attempt(),
             funds_available_with_bank=status,
             funds_available_latest_timestamp=fields.Datetime.now(),
@@ -170,7 +172,9 @@ class DisbursementEnvelope(models.Model):
     def _funds_block_failed(self, status, error, next_attempt_at):
         self._set_needs_attention(
             error.code,
-            self.env._("Block of funds at %(bank)s: %(reason)s", bank=self.bank_id.name, reason=error),
+            self.env._(
+                "Block of funds at %(bank)s: %(reason)s", bank=self.bank_id.name, reason=error
+            ),
             next_attempt_at=next_attempt_at,
             funds_blocked_with_bank=status,
             funds_blocked_latest_timestamp=fields.Datetime.now(),
@@ -223,9 +227,7 @@ class DisbursementEnvelope(models.Model):
         except (BankUnavailable, BankOutcomeUnknown) as error:
             raise self._back_off(error, call.attempts) from error
         except BankRejected as error:
-            self.message_post(
-                body=self.env._("The bank refused to release the funds: %s", error)
-            )
+            self.message_post(body=self.env._("The bank refused to release the funds: %s", error))
             return "refused"
         self.write({"funds_released_at": fields.Datetime.now()})
         return "released"

@@ -172,7 +172,9 @@ class DisbursementEnvelope(models.Model):
     def _store(self, rows, target, columns, where, assign):
         if not rows:
             return
-        arrays = SQL(", ").join(SQL("%s::text[]", list(column)) for column in zip(*rows, strict=True))
+        arrays = SQL(", ").join(
+            SQL("%s::text[]", list(column)) for column in zip(*rows, strict=True)
+        )
         names = SQL(", ").join(SQL.identifier(name) for name in ("reference", *columns))
         self.env["g2p.disbursement"]._bulk_transition(
             target,
@@ -205,6 +207,7 @@ class DisbursementEnvelope(models.Model):
 def _assign_address(alias):
     """Return the assignments of a found address, which also clear an earlier reason."""
     columns = SQL(", ").join(
-        SQL("%s = %s", SQL.identifier(name), SQL.identifier(alias, name)) for name in ADDRESS_COLUMNS
+        SQL("%s = %s", SQL.identifier(name), SQL.identifier(alias, name))
+        for name in ADDRESS_COLUMNS
     )
     return SQL("%s, reason_code = NULL, reason = NULL", columns)

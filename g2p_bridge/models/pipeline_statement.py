@@ -131,7 +131,9 @@ class AccountStatement(models.Model):
     def _continuity_note(self, account, statement):
         """Say why the statement does not follow on the last one of its account; or False."""
         last = self.search(
-            [("account_id", "=", account.id), ("state", "!=", "dismissed")], limit=1, order="id desc"
+            [("account_id", "=", account.id), ("state", "!=", "dismissed")],
+            limit=1,
+            order="id desc",
         )
         if not last:
             return False
@@ -216,7 +218,9 @@ class AccountStatement(models.Model):
         if self.state != "received":
             return f"not due ({self.state})"
         if self._has_earlier_unprocessed():
-            raise RetryableJobError("an earlier statement comes first", seconds=2, ignore_retry=True)
+            raise RetryableJobError(
+                "an earlier statement comes first", seconds=2, ignore_retry=True
+            )
         slice_ = self._next_slice(step, after_id)
         if slice_.last_id:
             self._match(step, slice_)
@@ -498,7 +502,7 @@ def _normalized(number):
 
 
 def _follows(last, statement):
-    """Say whether the number continues: the next one, the next page of it, or a new year's first."""
+    """Say whether the number continues: the next one, its next page, or a new year's first."""
     try:
         before = (int(last.statement_number), int(last.sequence_number or 1))
         now = (int(statement.number), int(statement.sequence or 1))

@@ -17,8 +17,8 @@ class ResConfigSettings(models.TransientModel):
     g2p_disbursement_sla_days = _parameter(
         "disbursement_sla_days",
         "Statement due after (days)",
-        "Days after the schedule date by which the bank's statement should have come. Programs take "
-        "it as their default.",
+        "Days after the schedule date by which the bank's statement should have come. "
+        "Programs take it as their default.",
     )
     g2p_rows_per_call = _parameter(
         "rows_per_call",

@@ -301,13 +301,13 @@ def _read_entry(page, item):
             "bank_reference": (parts["bank_reference"] or "").strip(),
             "transaction_type": parts["id"] or "",
             "supplementary_details": "\n".join(filter(None, map(str.strip, details))),
+            "narrative": [],
         }
     )
 
 
 def _read_details(page, item):
-    entry = page.entries[-1]
-    entry["narrative"] = (*entry.get("narrative", ()), *item.lines)
+    page.entries[-1]["narrative"] += item.lines
 
 
 _READERS = {
@@ -432,7 +432,7 @@ def _join(pages):
         closing_date=last.closing[1],
         closing_balance=last.closing[3],
         entries=tuple(
-            StatementEntry(sequence=sequence, **entry)
+            StatementEntry(sequence=sequence, **{**entry, "narrative": tuple(entry["narrative"])})
             for sequence, entry in enumerate(entries, start=1)
         ),
     )

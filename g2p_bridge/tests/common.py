@@ -138,9 +138,7 @@ class BridgeCommon(TransactionCase):
     def create_full_envelope(self, count=3, amount=100, **values):
         """Return an envelope with all its disbursements received."""
         envelope = self.create_envelope(count, amount, **values)
-        self.api.create_disbursements(
-            envelope.disbursement_envelope_id, self.rows(count, amount)
-        )
+        self.api.create_disbursements(envelope.disbursement_envelope_id, self.rows(count, amount))
         return envelope
 
     # -- assertions -----------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from odoo import api, models
+from odoo.orm.model_classes import add_to_registry
+
 from odoo.addons.g2p_bridge.connectors.dto import (
     ACCEPTED,
     NOT_FOUND,
@@ -13,7 +15,6 @@ from odoo.addons.g2p_bridge.connectors.dto import (
     FundsBlock,
     PaymentStatus,
 )
-from odoo.orm.model_classes import add_to_registry
 
 CODE = "fake"
 MODEL = f"g2p.bank.connector.{CODE}"

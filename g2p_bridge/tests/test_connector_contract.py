@@ -4,6 +4,10 @@ import unittest
 from decimal import Decimal
 
 from odoo import api, models
+from odoo.exceptions import AccessError
+from odoo.service.model import get_public_method
+from odoo.tests import TransactionCase, tagged
+
 from odoo.addons.g2p_bridge.connectors.dto import (
     ACCEPTED,
     NOT_FOUND,
@@ -29,9 +33,6 @@ from odoo.addons.g2p_bridge.tests.fake_bank import (
     serve_fake_bank,
 )
 from odoo.addons.g2p_bridge.tests.test_connector_http import ScriptedServer, drop, reply
-from odoo.exceptions import AccessError
-from odoo.service.model import get_public_method
-from odoo.tests import TransactionCase, tagged
 
 PATHS = {
     "/funds/check": "check_funds",
@@ -59,7 +60,7 @@ class ProbeBank:
             base_url=self._server.url,
             account_number="PROBE00012345",
             currency="USD",
-            timeout_s=(2, 0.4),
+            timeout_s=(3, 1),
             secret="probe-secret-token",
         )
         return self
@@ -93,7 +94,7 @@ class ProbeBank:
 
     def _answer(self, handler, answer, fault):
         if fault == "timeout":
-            return self._server.is_stopping.wait(0.8)
+            return self._server.is_stopping.wait(1.5)
         if fault == "dropped":
             return drop(handler)
         if fault == "half_body":

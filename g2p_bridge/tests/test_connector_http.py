@@ -16,15 +16,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+from odoo.tests import BaseCase, tagged
+
 from odoo.addons.g2p_bridge.connectors import http
 from odoo.addons.g2p_bridge.connectors.errors import (
     BankOutcomeUnknown,
     BankRejected,
     BankUnavailable,
 )
-from odoo.tests import BaseCase, tagged
 
-TIMEOUT_S = (2, 0.5)
+TIMEOUT_S = (3, 1)
 
 
 class ScriptedServer:

@@ -1,7 +1,8 @@
 import json
 
-from odoo.addons.g2p_bridge.connectors.masking import mask_account, mask_body, mask_json, mask_path
 from odoo.tests import BaseCase, tagged
+
+from odoo.addons.g2p_bridge.connectors.masking import mask_account, mask_body, mask_json, mask_path
 
 
 @tagged("post_install", "-at_install")

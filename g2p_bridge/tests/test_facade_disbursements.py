@@ -20,7 +20,9 @@ class TestCreateDisbursements(BridgeCommon):
         )
         row = answer[0]
         self.assertEqual(row["disbursement_envelope_id"], envelope.disbursement_envelope_id)
-        self.assertEqual((row["disbursement_amount"], row["cancellation_status"]), (100.0, "Not_Cancelled"))
+        self.assertEqual(
+            (row["disbursement_amount"], row["cancellation_status"]), (100.0, "Not_Cancelled")
+        )
         self.assertEqual(row["response_error_codes"], [])
 
     def test_number_and_sum_together_complete_the_envelope(self):
@@ -119,9 +121,7 @@ class TestCreateDisbursements(BridgeCommon):
         )
         self.assertFalse(self.disbursements(envelope))
         self.send(envelope, self.rows(3))
-        refused(
-            "NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED", self.send, envelope, self.rows(1, first=9)
-        )
+        refused("NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED", self.send, envelope, self.rows(1, first=9))
 
     def test_no_rows_and_too_many_rows_are_refused(self):
         envelope = self.create_envelope()
@@ -202,7 +202,9 @@ class TestCancelDisbursements(BridgeCommon):
         self.api.create_disbursements(envelope.disbursement_envelope_id, self.rows(2))
         first = self.ids(envelope)[0]
         [answer] = self.api.cancel_disbursements([first])
-        self.assertEqual((answer["disbursement_id"], answer["cancellation_status"]), (first, "Cancelled"))
+        self.assertEqual(
+            (answer["disbursement_id"], answer["cancellation_status"]), (first, "Cancelled")
+        )
         self.api.create_disbursements(envelope.disbursement_envelope_id, self.rows(2, first=3))
         self.env.invalidate_all()
         self.assertEqual((envelope.state, envelope.total_received_count), ("ready", 3))

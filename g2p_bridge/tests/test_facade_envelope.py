@@ -123,7 +123,9 @@ class TestAmendEnvelope(BridgeCommon):
             benefit_program_mnemonic="TESTPROG",
         )
         self.assertEqual(answer["total_disbursement_amount"], 500.5)
-        self.assertEqual((envelope.number_of_beneficiaries, envelope.number_of_disbursements), (5, 5))
+        self.assertEqual(
+            (envelope.number_of_beneficiaries, envelope.number_of_disbursements), (5, 5)
+        )
 
     def test_an_amendment_that_meets_what_came_completes_the_envelope(self):
         envelope = self.create_envelope(5, disbursement_schedule_date=self.tomorrow())
@@ -145,9 +147,7 @@ class TestAmendEnvelope(BridgeCommon):
             envelope,
             disbursement_schedule_date="2020-01-01",
         )
-        refused(
-            "INVALID_DISBURSEMENT_ENVELOPE_ID", self.api.amend_disbursement_envelope, "", **{}
-        )
+        refused("INVALID_DISBURSEMENT_ENVELOPE_ID", self.api.amend_disbursement_envelope, "")
         refused(
             "DISBURSEMENT_ENVELOPE_NOT_FOUND",
             self.api.amend_disbursement_envelope,
@@ -186,9 +186,7 @@ class TestCancelEnvelope(BridgeCommon):
     def test_its_payments_are_cancelled_too(self):
         envelope = self.create_full_envelope()
         answer = self.cancel(envelope, reason="duplicate cycle")
-        self.assertEqual(
-            answer, {"disbursement_envelope_id": envelope.disbursement_envelope_id}
-        )
+        self.assertEqual(answer, {"disbursement_envelope_id": envelope.disbursement_envelope_id})
         self.assertEqual((envelope.state, envelope.cancel_reason), ("cancelled", "duplicate cycle"))
         self.assertStates(envelope, *["cancelled"] * 3)
 

@@ -49,7 +49,8 @@ class TestWholeWay(PipelineCase):
         self.assertEqual(envelope.batch_ids.mapped("disbursement_count"), [2, 1])
         self.assertEqual(list(self.fake.blocks.values()), [Decimal("300.00")])
         self.assertEqual(
-            sorted(self.fake.ordered), sorted(self.disbursements(envelope).mapped("disbursement_id"))
+            sorted(self.fake.ordered),
+            sorted(self.disbursements(envelope).mapped("disbursement_id")),
         )
         self.assertNothingTwice()
 
@@ -195,7 +196,9 @@ class TestFunds(PipelineCase):
         envelope = self.ready_envelope()
         self.fake.script("block_funds", DoneThen(NO_ANSWER))
         self.run_envelope(envelope)
-        self.assertEqual((envelope.state, envelope.funds_blocked_with_bank), ("needs_attention", "ERROR"))
+        self.assertEqual(
+            (envelope.state, envelope.funds_blocked_with_bank), ("needs_attention", "ERROR")
+        )
         self.run_jobs(envelope.with_user(self.officer).action_resume)
         self.assertEqual(envelope.state, "disbursed")
         self.assertEqual(len(self.fake.blocks), 1)
@@ -224,7 +227,10 @@ class TestFunds(PipelineCase):
         envelope._set_funds_available()
         envelope._block(envelope._start_block())  # and here the worker dies
         envelope._block_funds_with_bank()
-        self.assertEqual((envelope.state, envelope.funds_blocked_reference_number), ("funds_blocked", "BLOCK000001"))
+        self.assertEqual(
+            (envelope.state, envelope.funds_blocked_reference_number),
+            ("funds_blocked", "BLOCK000001"),
+        )
         self.assertEqual(self.fake.call_count("block_funds"), 1)
 
     def test_a_cancelled_envelope_gives_its_money_back(self):
@@ -337,9 +343,7 @@ class TestDisburseFunds(PipelineCase):
         self.fake.script("initiate_payment", NO_ANSWER)
         self.send(batch)
         ids = batch.disbursement_ids.mapped("disbursement_id")
-        self.fake.script(
-            "inquire_payments", [PaymentStatus(end_to_end_id=ids[0], status=ACCEPTED)]
-        )
+        self.fake.script("inquire_payments", [PaymentStatus(end_to_end_id=ids[0], status=ACCEPTED)])
         self.send(batch)
         self.assertEqual((batch.state, self.fake.call_count("initiate_payment")), ("unknown", 1))
 
@@ -397,7 +401,9 @@ class TestDisburseFunds(PipelineCase):
 
     def test_a_worker_that_dies_after_the_answer_costs_a_look_up(self):
         batch = self.batch()
-        batch._send_to_bank(batch._start_call())  # and here the worker dies: the batch is still ready
+        batch._send_to_bank(
+            batch._start_call()
+        )  # and here the worker dies: the batch is still ready
         self.send(batch)
         self.assertEqual(batch.state, "acknowledged")
         self.assertEqual(self.fake.call_count("initiate_payment"), 1)

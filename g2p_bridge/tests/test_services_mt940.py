@@ -5,14 +5,18 @@ import tempfile
 from decimal import Decimal
 from pathlib import Path
 
+from odoo.tests import BaseCase, tagged
+
 from odoo.addons.g2p_bridge.connectors.errors import StatementInvalid
 from odoo.addons.g2p_bridge.services import mt940
-from odoo.tests import BaseCase, tagged
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 OWN = Path(__file__).parent / "statements"
 #: third party's samples with an ``expected.json``, where there are any
 SAMPLES = Path(os.environ.get("G2P_STATEMENT_SAMPLES") or CHECKOUT / "../shared/samples/mt940")
+
+#: where the library cuts a reference (:20:, :61: subfield 7) and a bank reference
+REFERENCE_WIDTH, BANK_REFERENCE_WIDTH = 16, 23
 
 HEAD = ":20:REF1\n:25:MADEUP0001\n:28C:1/1\n:60F:C261122USD100,00\n"
 ENTRY = ":61:2611231123D1,00NTRFNONREF\n"
@@ -92,9 +96,11 @@ class TestStatementFiles(BaseCase):
         self.assertEqual(len(entries), expected["transactions"])
         total = sum((entry.signed_amount for entry in entries), Decimal(0))
         self.assertEqual(total, Decimal(expected["sum"]))
-        # the library puts text of :86: behind some references; ours is :61: alone
-        references = [_first_line(reference) for reference in expected["references"]]
-        self.assertEqual([entry.customer_reference for entry in entries], references)
+        # the library cuts references, and puts text of :86: behind some; ours are those of :61:
+        self.assertEqual(
+            [entry.customer_reference[:REFERENCE_WIDTH] for entry in entries],
+            [_first_line(reference)[:REFERENCE_WIDTH] for reference in expected["references"]],
+        )
         self.assertEqual(
             [_sample_view(statement) for statement in statements],
             [_expected_view(statement) for statement in expected["statement_list"]],
@@ -258,7 +264,7 @@ def _text(day):
 
 
 def _first_line(text):
-    return text.split("\n")[0]
+    return (text or "").split("\n")[0]
 
 
 def _sample_view(statement):
@@ -267,7 +273,7 @@ def _sample_view(statement):
     Where a statement has :25: twice, the library keeps the last, which is text of an entry.
     """
     return {
-        "reference": statement.reference,
+        "reference": statement.reference[:REFERENCE_WIDTH],
         "number": statement.number,
         "sequence": statement.sequence,
         "opening": [statement.opening_balance, _text(statement.opening_date)],
@@ -280,7 +286,7 @@ def _sample_view(statement):
                 _text(entry.value_date),
                 _text(entry.entry_date),
                 entry.transaction_type,
-                entry.bank_reference,
+                entry.bank_reference[:BANK_REFERENCE_WIDTH],
             ]
             for entry in statement.entries
         ],
@@ -302,7 +308,7 @@ def _expected_view(statement):
                 Decimal(entry["amount"]),
                 entry["value_date"],
                 entry["entry_date"],
-                entry["type"],
+                entry["type"] or "",
                 entry["bank_reference"] or "",
             ]
             for entry in statement["entries"]

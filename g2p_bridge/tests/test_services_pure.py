@@ -3,13 +3,15 @@ from datetime import date
 from decimal import Decimal
 from itertools import pairwise
 
+from stdnum.iso7064 import mod_37_36
+
+from odoo.tests import BaseCase, tagged
+
 from odoo.addons.g2p_bridge.connectors.dto import BANK_ACCOUNT, EMAIL_WALLET, MOBILE_WALLET
 from odoo.addons.g2p_bridge.services import disbursement_id, financial_address, money
 from odoo.addons.g2p_bridge.services.canonical import content_hash
 from odoo.addons.g2p_bridge.services.disbursement_id import is_valid, new_ids
 from odoo.addons.g2p_bridge.services.money import AmountError, parse_amount
-from odoo.tests import BaseCase, tagged
-from stdnum.iso7064 import mod_37_36
 
 
 @tagged("post_install", "-at_install")

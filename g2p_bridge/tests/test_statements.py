@@ -22,7 +22,9 @@ class TestStatementUpload(StatementCase):
         )
         self.assertTrue(statement.is_tied)
         self.assertEqual(statement.line_ids.mapped("customer_reference"), self.ids[:1])
-        self.assertEqual(statement.attachment_id.raw.decode(), self.text([entry("D", 100, self.ids[0])]))
+        self.assertEqual(
+            statement.attachment_id.raw.decode(), self.text([entry("D", 100, self.ids[0])])
+        )
 
     def test_the_same_file_again_gets_the_first_answer(self):
         text = self.text([entry("D", 100, self.ids[0])])
@@ -144,7 +146,9 @@ class TestMatching(StatementCase):
             entry("D", 100, self.ids[0]),
             entry("D", 100, self.ids[1]),
         )
-        self.assertEqual([o for o, _r in self.outcomes(statement)], ["reversed", "reconciled", "reconciled"])
+        self.assertEqual(
+            [o for o, _r in self.outcomes(statement)], ["reversed", "reconciled", "reconciled"]
+        )
         self.assertStates(self.envelope, "reconciled", "reversed", "sent")
         self.assertEqual(self.disbursements(self.envelope)[1].reason_code, "ACCOUNT_CLOSED")
 
@@ -165,9 +169,13 @@ class TestMatching(StatementCase):
 
     def test_the_same_return_twice_counts_once(self):
         statement = self.book(
-            entry("D", 100, self.ids[0]), entry("RD", 100, self.ids[0]), entry("RD", 100, self.ids[0])
+            entry("D", 100, self.ids[0]),
+            entry("RD", 100, self.ids[0]),
+            entry("RD", 100, self.ids[0]),
         )
-        self.assertEqual(self.outcomes(statement)[1:], [("reversed", False), ("error", "INVALID_REVERSAL")])
+        self.assertEqual(
+            self.outcomes(statement)[1:], [("reversed", False), ("error", "INVALID_REVERSAL")]
+        )
         self.assertEqual(self.envelope.reversed_count, 1)
 
     def test_another_amount_never_reconciles_nor_reverses(self):
@@ -208,7 +216,11 @@ class TestMatching(StatementCase):
 
     def test_payments_that_cannot_have_been_debited_say_why(self):
         payments = self.disbursements(self.envelope)
-        payments[0].state, payments[1].state, payments[2].state = "cancelled", "rejected", "resolved"
+        payments[0].state, payments[1].state, payments[2].state = (
+            "cancelled",
+            "rejected",
+            "resolved",
+        )
         self.env.flush_all()
         statement = self.book(*(entry("D", 100, given) for given in self.ids))
         self.assertEqual(
@@ -241,7 +253,9 @@ class TestMatching(StatementCase):
     def test_slices_meet_the_same_end(self):
         self.env["ir.config_parameter"].set_param("g2p_bridge.match_size", "1")
         self.book(
-            entry("D", 100, self.ids[0]), entry("RD", 100, self.ids[0]), entry("D", 100, self.ids[1])
+            entry("D", 100, self.ids[0]),
+            entry("RD", 100, self.ids[0]),
+            entry("D", 100, self.ids[1]),
         )
         self.assertStates(self.envelope, "reversed", "reconciled", "sent")
 
@@ -312,7 +326,9 @@ class TestWorklist(StatementCase):
         line = self.line("D", "5,00", "CHARGES")
         line._dismiss("bank charge of November")
         self.assertTrue(line.is_handled)
-        self.assertEqual((line.handled_by_id, line.handling_note), (self.officer, "bank charge of November"))
+        self.assertEqual(
+            (line.handled_by_id, line.handling_note), (self.officer, "bank charge of November")
+        )
         with self.assertRaises(UserError):
             line._dismiss("again")
 
@@ -395,5 +411,3 @@ class TestStatusUpdates(StatementCase):
     def test_a_pbms_may_not(self):
         with self.assertRaises(AccessError):
             self.api.update_status_of_disbursements([])
-
-

@@ -30,9 +30,12 @@ class TestWizards(StatementCase):
         """Return a batch of two payments for which the bank gave no answer."""
         envelope = self.sent_envelope(2)
         batch = envelope.batch_ids
-        # the state before its call; only the world of this test goes back
-        self.env.cr.execute("UPDATE g2p_disbursement_batch SET state = 'ready'")
-        self.env.cr.execute("UPDATE g2p_disbursement SET state = 'batched'")
+        # back to where it was before its call
+        batch.write({"state": "ready"})
+        self.env.flush_all()
+        self.env.cr.execute(
+            "UPDATE g2p_disbursement SET state = 'batched' WHERE batch_id = %s", [batch.id]
+        )
         self.env.invalidate_all()
         batch._set_unknown("ReadTimeout", "no answer")
         return batch
@@ -119,7 +122,9 @@ class TestWizards(StatementCase):
 
     def test_a_batch_decided_as_paid_waits_for_the_statement(self):
         batch = self.unknown_batch()
-        self.wizard("decide.batch", batch_id=batch.id, decision="paid", note="letter").action_decide()
+        self.wizard(
+            "decide.batch", batch_id=batch.id, decision="paid", note="letter"
+        ).action_decide()
         self.assertEqual((batch.state, batch.decision_note), ("acknowledged", "letter"))
         self.assertStates(batch.envelope_id, "sent", "sent")
 
@@ -168,15 +173,19 @@ class TestWizards(StatementCase):
 
     def test_an_entry_is_matched_with_the_payment_whose_id_is_typed(self):
         line = self.worklist_entry(entry("D", 100, "NONREF"))
-        form = Form(self.env["g2p.match.entry"].with_user(self.officer).with_context(
-            default_line_id=line.id
-        ))
+        form = Form(
+            self.env["g2p.match.entry"]
+            .with_user(self.officer)
+            .with_context(default_line_id=line.id)
+        )
         form.reference = f" {self.ids[1].lower()} "
         self.assertEqual(form.beneficiary_name, "Person 2")
         form.note = "the bank's letter"
         form.save().action_match()
         self.assertEqual((line.outcome, line.is_handled), ("reconciled", True))
-        self.assertEqual((line.handled_by_id, line.handling_note), (self.officer, "the bank's letter"))
+        self.assertEqual(
+            (line.handled_by_id, line.handling_note), (self.officer, "the bank's letter")
+        )
         self.assertStates(self.envelope, "sent", "reconciled", "sent")
 
     def test_an_entry_is_not_matched_with_what_does_not_agree(self):

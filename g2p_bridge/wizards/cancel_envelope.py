@@ -42,8 +42,12 @@ class CancelEnvelope(models.TransientModel):
     def _check_cancellable(self, envelope):
         if envelope.state == "cancelled":
             raise UserError(self.env._("%s is cancelled already.", envelope.display_name))
-        state = envelope.sudo().resume_state if envelope.state == "needs_attention" else envelope.state
+        state = (
+            envelope.sudo().resume_state if envelope.state == "needs_attention" else envelope.state
+        )
         if state not in CANCELLABLE:
             raise UserError(
-                self.env._("Money of %s may have moved: it cannot be cancelled.", envelope.display_name)
+                self.env._(
+                    "Money of %s may have moved: it cannot be cancelled.", envelope.display_name
+                )
             )

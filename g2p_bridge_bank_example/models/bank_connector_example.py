@@ -1,4 +1,5 @@
 from odoo import api, models
+
 from odoo.addons.g2p_bridge.connectors.errors import BankOutcomeUnknown, BankRejected
 
 from ..connectors import wire

@@ -3,10 +3,11 @@
 from collections import defaultdict
 from decimal import Decimal
 
+from odoo.tests import TransactionCase, tagged
+
 from odoo.addons.g2p_bridge.connectors.dto import REJECTED, DebtorAccount
 from odoo.addons.g2p_bridge.connectors.errors import BankOutcomeUnknown, BankRejected
 from odoo.addons.g2p_bridge.tests.connector_contract import ConnectorContract
-from odoo.tests import TransactionCase, tagged
 
 from .bank_process import BankProcess
 

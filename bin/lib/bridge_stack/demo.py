@@ -40,8 +40,12 @@ def _options(arguments):
     parser = argparse.ArgumentParser(prog="bin/demo", description=__doc__)
     parser.add_argument("--disbursements", type=_count, default=1000, metavar="N")
     parser.add_argument("--mapper", choices=("local", "g2p_connect"), default="local")
-    parser.add_argument("--seed", type=int, default=1, help="decides amounts, who is not found, "
-                        "who is reversed (default %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        help="decides amounts, who is not found, who is reversed (default %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON line in the end")
     parser.add_argument("--keep", action="store_true", help="leave everything running for a look")
     return parser.parse_args(arguments)
@@ -174,9 +178,7 @@ class Demo:
             if chance.random() >= UNRESOLVED_RATE
         ]
         for start in range(0, len(links), LINKS_PER_CALL):
-            self.admin.execute(
-                "g2p.account.link", "create", links[start : start + LINKS_PER_CALL]
-            )
+            self.admin.execute("g2p.account.link", "create", links[start : start + LINKS_PER_CALL])
         return mapper
 
     # the program system
@@ -186,8 +188,10 @@ class Demo:
         pbms = self.pbms
         pbms.draw_amounts(self.options.disbursements)
         today = datetime.now(timezone.utc).date()
-        say(f"demo      the PBMS declares {len(pbms.amounts):,} payments, "
-            f"{CURRENCY} {pbms.declared_total:,}")
+        say(
+            f"demo      the PBMS declares {len(pbms.amounts):,} payments, "
+            f"{CURRENCY} {pbms.declared_total:,}"
+        )
         pbms.create_envelope(today.strftime("%Y-%m"), CURRENCY, today)
         self.display.begin()
         pbms.send_disbursements(lambda: self.display.show(pbms.status()))
@@ -287,15 +291,25 @@ class Demo:
         paid_at_bank = Decimal(str(_bank_amount(bank, "settled")))
         returned_at_bank = Decimal(str(_bank_amount(bank, "reversed")))
         checks = [
-            ("payments received", status["number_of_disbursements_received"], len(self.pbms.amounts)),
+            (
+                "payments received",
+                status["number_of_disbursements_received"],
+                len(self.pbms.amounts),
+            ),
             ("payments ended", count, len(self.pbms.amounts)),
             ("amount ended", amount, self.pbms.declared_total),
-            ("amount received", _decimal(status["total_disbursement_amount_received"]),
-             self.pbms.declared_total),
+            (
+                "amount received",
+                _decimal(status["total_disbursement_amount_received"]),
+                self.pbms.declared_total,
+            ),
             ("paid at the bank", paid_at_bank, totals["reconciled"][1]),
             ("reversed at the bank", returned_at_bank, totals["reversed"][1]),
-            ("reversed in the bridge", _decimal(status["total_disbursement_amount_reversed"]),
-             totals["reversed"][1]),
+            (
+                "reversed in the bridge",
+                _decimal(status["total_disbursement_amount_reversed"]),
+                totals["reversed"][1],
+            ),
             ("ordered more than once", bank["ordered_more_than_once"], 0),
             ("problems of the bank's books", bank["problems"], []),
         ]
@@ -313,8 +327,11 @@ def _decimal(number):
 
 def _print_table(totals, declared):
     say(f"\n{'':<14}{'payments':>12}{CURRENCY:>20}")
-    rows = [state for state in ("reconciled", "reversed", "unresolved", "rejected", "cancelled")
-            if totals[state][0]]
+    rows = [
+        state
+        for state in ("reconciled", "reversed", "unresolved", "rejected", "cancelled")
+        if totals[state][0]
+    ]
     for state in rows:
         count, amount = totals[state]
         say(f"{state:<14}{count:>12,}{amount:>20,}")
@@ -346,8 +363,10 @@ class Display:
 
     def show(self, status):
         """Show where the envelope stands."""
-        parts = [f"{name} {self._value(status, field):>{len(f'{self.total:,}')}}"
-                 for name, field in self.FIELDS]
+        parts = [
+            f"{name} {self._value(status, field):>{len(f'{self.total:,}')}}"
+            for name, field in self.FIELDS
+        ]
         text = "  ".join([f"{status['envelope_status']:<16}", *parts])
         if text == self._last:
             return

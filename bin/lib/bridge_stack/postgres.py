@@ -161,6 +161,12 @@ class Postgres:
         """Drop a database, and whoever is connected to it; none is fine too."""
         self._execute(f"DROP DATABASE IF EXISTS {quoted(database)} WITH (FORCE)")
 
+    def is_in_use(self, database):
+        """Say whether anybody is connected to a database."""
+        with self.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [database])
+            return cursor.fetchone()[0] > 0
+
     def close_to_connections(self, database):
         """Let nobody connect to a database any more; it can still be cloned."""
         self._execute(f"ALTER DATABASE {quoted(database)} WITH ALLOW_CONNECTIONS false")

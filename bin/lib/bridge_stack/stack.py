@@ -142,7 +142,7 @@ class Stack:
 
     def _prepare_database(self):
         name = template.template_database(self.postgres, self.modules)
-        state = f"g2p-bridge addons {template.source_hash(self.modules)}"
+        state = f"addons of {name}"
         if not self.postgres.exists(self.db):
             template.clone_database(self.postgres, name, self.db)
         elif self.postgres.note(self.db) != state:

@@ -89,23 +89,31 @@ def template_database(postgres, modules=MODULES):
         if not postgres.exists(name):
             for old in postgres.databases(prefix):
                 drop_database(postgres, old)
-            _make_template(postgres, name, modules)
+            return _make_template(postgres, name, modules)
     return name
 
 
 def _make_template(postgres, name, modules):
+    """Make the template and return its name.
+
+    Where the addons changed during the installation it holds a mixture: good enough for this time,
+    but under a name that no later call asks for.
+    """
     say(f"template  installing {', '.join(modules)} in a fresh database")
     making, start = f"{name}_making", time.monotonic()
     postgres.create(making)
     run_install(making, "--init", modules, install_log(modules))
     _check_installed(postgres, making, modules)
     postgres.close_to_connections(making)
+    if not name.endswith(source_hash(modules)):
+        name = f"{name}_mixed"
     _file_store(name).parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):  # no attachment, no file store
         _file_store(making).rename(_file_store(name))
     # last, for the name says that it is complete
     postgres.rename(making, name)
     say(f"template  ready ({time.monotonic() - start:.0f} s)")
+    return name
 
 
 def run_install(database, action, modules, log):
@@ -183,5 +191,6 @@ def drop_abandoned(postgres, kind):
     prefix = f"g2p_{kind}_{project_key()}_"
     for name in postgres.databases(prefix):
         owner = name.removeprefix(prefix).split("_")[0]
-        if not Path("/proc", owner).exists():
+        # a stack that was kept running has lost its owner, not its users
+        if not Path("/proc", owner).exists() and not postgres.is_in_use(name):
             drop_database(postgres, name)

@@ -15,9 +15,9 @@ RETURN_REASONS = (
 )
 
 
-def drawn_reason(seed, reference, rate):
-    """The reason why this payment comes back, or ""; the same for the same seed and reference."""
-    digest = hashlib.sha256(f"{seed}:{reference}".encode()).digest()
+def drawn_reason(seed, account, rate):
+    """The reason why what goes to this account comes back, or ""; the same for the same seed."""
+    digest = hashlib.sha256(f"{seed}:{account}".encode()).digest()
     if int.from_bytes(digest[:8], "big") >= rate * 2**64:
         return ""
     return RETURN_REASONS[digest[8] % len(RETURN_REASONS)]
@@ -39,7 +39,7 @@ def _settle_due(db, config, today):
     db.create_function(
         "drawn_reason",
         1,
-        lambda reference: drawn_reason(config.seed, reference, config.reversal_rate),
+        lambda account: drawn_reason(config.seed, account, config.reversal_rate),
     )
     _collect(
         db,
@@ -54,7 +54,8 @@ def _settle_due(db, config, today):
         " return_reason = coalesce("
         "  (SELECT reason FROM beneficiary_flag WHERE beneficiary = beneficiary_account),"
         "  (SELECT reason FROM beneficiary_flag WHERE beneficiary = beneficiary_key),"
-        "  drawn_reason(reference))"
+        "  drawn_reason(coalesce(nullif(beneficiary_account, ''),"
+        "   nullif(beneficiary_key, ''), reference)))"
         " WHERE id IN (SELECT id FROM due)",
         (f"+{config.reversal_after_days} days",),
     )
