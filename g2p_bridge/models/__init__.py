@@ -17,5 +17,8 @@ from . import (
     pipeline_disburse,
     pipeline_statement,
     g2p_bridge,
+    g2p_bridge_envelopes,
+    g2p_bridge_disbursements,
+    g2p_bridge_bank,
     res_config_settings,
 )

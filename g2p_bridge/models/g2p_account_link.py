@@ -41,9 +41,9 @@ class AccountLink(models.Model):
         "UNIQUE (mapper_id, beneficiary_id)", "This beneficiary has a link in this mapper already."
     )
     _address_complete = models.Constraint(
-        "CHECK ((fa_type = 'BANK_ACCOUNT' AND account_number <> '')"
-        " OR (fa_type = 'MOBILE_WALLET' AND mobile_number <> '')"
-        " OR (fa_type = 'EMAIL_WALLET' AND email_address <> ''))",
+        "CHECK ((fa_type = 'BANK_ACCOUNT' AND coalesce(account_number, '') <> '')"
+        " OR (fa_type = 'MOBILE_WALLET' AND coalesce(mobile_number, '') <> '')"
+        " OR (fa_type = 'EMAIL_WALLET' AND coalesce(email_address, '') <> ''))",
         "A bank account needs its number, a mobile wallet its mobile number, an e-mail wallet its"
         " address.",
     )

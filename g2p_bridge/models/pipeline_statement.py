@@ -83,12 +83,11 @@ class AccountStatement(models.Model):
 
     def _account_of(self, statement, banks):
         """Return the funding account that the statement names (MT940 :25:)."""
-        number = _normalized(statement.account_number)
         accounts = self.env["g2p.funding.account"].search([("bank_id", "in", banks.ids)])
-        found = accounts.filtered(lambda account: _normalized(account.account_number) == number)
-        if not found:
-            tail = _normalized(statement.account_number.rpartition("/")[2])
-            found = accounts.filtered(lambda account: _normalized(account.account_number) == tail)
+        for number in _account_spellings(statement):
+            found = accounts.filtered(lambda a, n=number: _normalized(a.account_number) == n)
+            if found:
+                break
         if len(found) != 1:
             masked = self.env["g2p.bridge"]._mask(statement.account_number)
             raise BridgeError(self.env, "UNKNOWN_ACCOUNT", masked)
@@ -495,6 +494,13 @@ def _line_row(entry, hooks):
         hooks.retrieve_beneficiary_name(entry) or None,
         (hooks.retrieve_reversal_reason(entry) or None) if is_reversal else None,
     )
+
+
+def _account_spellings(statement):
+    """Return the numbers that :25: may mean: whole, behind the bank code, without its currency."""
+    whole = _normalized(statement.account_number)
+    numbers = [whole, whole.rpartition("/")[2]]
+    return [*numbers, *(number.removesuffix(statement.currency) for number in numbers)]
 
 
 def _normalized(number):

@@ -49,6 +49,11 @@ class TestStatementUpload(StatementCase):
         self.assertEqual(caught.exception.args[0], "UNKNOWN_ACCOUNT")
         self.assertNotIn("9876543210", str(caught.exception))
 
+    def test_an_account_is_known_in_each_way_that_banks_write_it(self):
+        for number, written in enumerate(("TEST 0001", "BANKCODE/TEST0001", "BANK/TEST0001USD"), 1):
+            answer = self.upload(self.text([], account=written, number=f"{number}/1"))
+            self.assertEqual(self.statement(answer).account_id, self.account)
+
     def test_another_currency_is_refused(self):
         self.assertRefused(
             "STATEMENT_CURRENCY_MISMATCH",

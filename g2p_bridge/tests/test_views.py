@@ -73,7 +73,7 @@ class TestViews(BridgeCommon):
     def open(self, action, user):
         """Load the action's views, and the records behind it, as the web client does."""
         context = literal_eval(action.context or "{}")
-        model = self.env[action.res_model].with_user(user).with_context(context)
+        model = self.env[action.res_model].with_user(user).with_context(**context)
         kinds = [kind for _view_id, kind in action.views]
         views = model.get_views([*action.views, (False, "search")])["views"]
         self.assertEqual(set(views), {*kinds, "search"})

@@ -205,7 +205,7 @@ class Children:
             if self._stopped:
                 raise BridgeError("interrupted")
             try:
-                # a group of its own, so that its helpers (dpkg-deb has two) can be ended with it
+                # a group of its own, so that its own children (dpkg-deb has two) end with it
                 child = subprocess.Popen(command, start_new_session=True, **options)
             except FileNotFoundError as error:
                 raise BridgeError(f"The program {command[0]} was not found.") from error
@@ -213,7 +213,7 @@ class Children:
             return child
 
     def stop(self):
-        """End those that still run, with their helpers; none starts after that."""
+        """End those that still run, with their children; none starts after that."""
         with self._lock:
             self._stopped = True
             for child in self._running:

@@ -1,0 +1,147 @@
+from odoo import api, models
+from odoo.tools import SQL
+
+from ..const import MAX_REFERENCE
+from ..services.api_rows import FITTING_STATES, id_error, update_codes
+from ..services.field_rules import is_text
+from .g2p_bridge import BANK_GROUP
+from .g2p_bridge_error import BridgeError
+from .pipeline_statement import WAS_SENT
+
+
+class Bridge(models.AbstractModel):
+    """The bank side of the API: statements, and the bank's word on single payments."""
+
+    _inherit = "g2p.bridge"
+
+    @api.model
+    def upload_mt940(self, statement=None, filename=None):
+        """Take a statement of one or more funding accounts (MT940).
+
+        The file is checked at once; its entries are matched by a job. The same file again gets
+        the first answer.
+
+        :param str statement: the file's text
+        :param str filename: its name
+        :return: dict of ``statement_id`` and ``statements``: list of dicts of ``statement_id``,
+            ``statement_number``, ``statement_sequence``, ``status`` (received, held, processed,
+            dismissed) and ``hold_reason``
+        """
+        self._check_caller(BANK_GROUP)
+        if not isinstance(statement, str) or not statement.strip():
+            raise BridgeError(self.env, "INVALID_STATEMENT", "it is empty")
+        content = statement.encode("utf-8", "surrogatepass")
+        return self._upload_statement(content, filename)
+
+    @api.private
+    def _upload_statement(self, content, filename):
+        """Take a statement's bytes; see :meth:`upload_mt940`."""
+        self._check_caller(BANK_GROUP)
+        name = filename if isinstance(filename, str) and is_text(filename, 255) else ""
+        statements = self.env["g2p.account.statement"].sudo()._upload(content, name, self._banks())
+        return {
+            "statement_id": statements[0].name,
+            "statements": [
+                {
+                    "statement_id": record.name,
+                    "statement_number": record.statement_number or "",
+                    "statement_sequence": record.sequence_number or "",
+                    "status": record.state,
+                    "hold_reason": record.hold_reason or "",
+                }
+                for record in statements
+            ],
+        }
+
+    @api.model
+    def update_status_of_disbursements(self, updates=None):
+        """Take the bank's word on single payments, ahead of its statement.
+
+        :param list updates: dicts of ``disbursement_id``, ``status`` (``accepted`` or
+            ``rejected``), ``bank_reference``, ``reason_code``, ``value_date`` (``YYYY-MM-DD``)
+        :return: list of dicts with ``disbursement_id``, ``status`` (ours) and
+            ``response_error_codes``; a row that contradicts what we know stops no other
+        """
+        self._check_caller(BANK_GROUP)
+        rows = self._checked_updates(updates)
+        disbursements = self.env["g2p.disbursement"].sudo()
+        envelope_ids = set()
+        for status, target in (("accepted", "sent"), ("rejected", "rejected")):
+            part = [row for row in rows if row["status"] == status]
+            if part:
+                moved = disbursements._bulk_transition(target, **_prepare_update(part))
+                envelope_ids.update(envelope_id for envelope_id, *_rest in moved)
+        self.env["g2p.disbursement.envelope"].sudo().browse(envelope_ids)._enqueue_advance()
+        return self._updates_answer(rows)
+
+    def _checked_updates(self, updates):
+        """Return the updates as dicts of texts, with ``record`` and the codes of their errors.
+
+        :raise BridgeError: the form of a row is wrong; nothing was changed
+        """
+        if not isinstance(updates, list) or not updates:
+            raise BridgeError(self.env, "EMPTY_DISBURSEMENT_PAYLOAD")
+        limit = self._parameter("rows_per_call")
+        if len(updates) > limit:
+            raise BridgeError(self.env, "TOO_MANY_DISBURSEMENTS_IN_CALL", limit)
+        banks = self._banks()
+        ids = [row.get("disbursement_id") for row in updates if isinstance(row, dict)]
+        asked = [item for item in ids if is_text(item, MAX_REFERENCE)]
+        records = self.env["g2p.disbursement"].sudo().search([("disbursement_id", "in", asked)])
+        known = {
+            record.disbursement_id for record in records if record.envelope_id.bank_id in banks
+        }
+        errors = []
+        for index, row in enumerate(updates):
+            if codes := update_codes(row, known):
+                given = row.get("disbursement_id") if isinstance(row, dict) else ""
+                errors.append({**id_error(index, given, ""), "response_error_codes": codes})
+        if errors:
+            raise BridgeError(self.env, "INVALID_DISBURSEMENT_PAYLOAD", rows=errors)
+        return updates
+
+    def _updates_answer(self, rows):
+        """Say for each row where its payment stands now, and whether the row contradicts that."""
+        ids = [row["disbursement_id"] for row in rows]
+        records = self.env["g2p.disbursement"].sudo().search([("disbursement_id", "in", ids)])
+        states = {record.disbursement_id: record for record in records}
+        answer = []
+        for row in rows:
+            record = states[row["disbursement_id"]]
+            fits = record.state in FITTING_STATES[row["status"]]
+            if not fits:
+                record.envelope_id.message_post(
+                    body=self.env._(
+                        "The bank says %(status)s of %(id)s, which is %(state)s here.",
+                        status=row["status"],
+                        id=record.disbursement_id,
+                        state=record.state,
+                    )
+                )
+            answer.append(
+                {
+                    "disbursement_id": record.disbursement_id,
+                    "status": record.state,
+                    "response_error_codes": [] if fits else ["STATUS_CONTRADICTS"],
+                }
+            )
+        return answer
+
+
+def _prepare_update(rows):
+    """Return the arguments of the transition that status updates ask for."""
+    return {
+        "where": SQL("d.disbursement_id = v.reference AND %s", WAS_SENT),
+        "cause": "update_status_of_disbursements",
+        "assign": SQL(
+            "bank_reference = coalesce(v.bank_reference, d.bank_reference),"
+            " reason_code = v.reason_code"
+        ),
+        "from_clause": SQL(
+            "unnest(%s::text[], %s::text[], %s::text[])"
+            " AS v(reference, bank_reference, reason_code)",
+            [row["disbursement_id"] for row in rows],
+            [row.get("bank_reference") or None for row in rows],
+            [row.get("reason_code") or None for row in rows],
+        ),
+    }

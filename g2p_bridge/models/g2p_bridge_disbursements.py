@@ -1,0 +1,448 @@
+import io
+from decimal import Decimal
+
+from psycopg2 import IntegrityError
+
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from ..const import MAX_CHANGES, MAX_REFERENCE
+from ..services import canonical
+from ..services.api_answers import (
+    change_answer,
+    error_recon_answer,
+    recon_answer,
+    rows_answer,
+    timestamp,
+)
+from ..services.api_rows import checked_row, id_error, row_error
+from ..services.disbursement_id import new_ids
+from ..services.field_rules import is_text, to_count
+from .g2p_bridge import PBMS_GROUP
+from .g2p_bridge_error import BridgeError
+from .own_cursor import own_cursor
+
+_COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+class Bridge(models.AbstractModel):
+    """The PBMS side of the API: disbursements."""
+
+    _inherit = "g2p.bridge"
+
+    @api.model
+    def create_disbursements(
+        self, disbursement_envelope_id=None, disbursements=None, idempotency_key=None
+    ):
+        """Add disbursements to an envelope: all rows of the call, or none.
+
+        Several callers may send parts of one envelope at the same time. The call that makes count
+        and sum equal the declared ones completes the envelope, and its way to the bank begins.
+
+        :param list disbursements: dicts of ``mis_reference_number``, ``beneficiary_id``,
+            ``beneficiary_name``, ``disbursement_amount``, ``narrative``
+        :param str idempotency_key: a repeat with the same key and content gets the first answer
+        :return: list of the rows with their ``disbursement_id``, in the order of the call
+        """
+        self._check_caller(PBMS_GROUP)
+        envelope = self._find_envelope(disbursement_envelope_id)
+        self._check_idempotency_key(idempotency_key)
+        rows = self._checked_rows(envelope, disbursements)
+        digest = canonical.content_hash(rows) if idempotency_key else None
+        if self._known_intake(envelope, idempotency_key, digest):
+            return self._known_rows_answer(envelope, rows)
+        received_at = fields.Datetime.now()
+        ids = new_ids(len(rows))
+        try:
+            with self.env.cr.savepoint(flush=False):
+                self._copy_disbursements(envelope, ids, rows, received_at)
+        except IntegrityError:
+            if self._known_intake(envelope, idempotency_key, digest):
+                return self._known_rows_answer(envelope, rows)
+            raise self._duplicates_error(envelope, rows) from None
+        self._book_intake(envelope, rows, idempotency_key, digest, received_at)
+        return rows_answer(envelope.disbursement_envelope_id, rows, ids, timestamp(received_at))
+
+    @api.model
+    def cancel_disbursements(self, disbursement_ids=None, reason=None):
+        """Cancel disbursements of one envelope that no bank call can have taken along: all or none.
+
+        While the envelope is receiving they leave room for replacements; later the rest is paid.
+
+        :param list disbursement_ids: our ids
+        :param str reason: shown to officers, at most 500 characters
+        :return: list of dicts with ``disbursement_id`` and ``cancellation_status``
+        """
+        self._check_caller(PBMS_GROUP)
+        reason = self._checked_reason(reason)
+        found = self._find_disbursements(disbursement_ids)
+        envelope = self._only_envelope(found)
+        self._wait_for_composition(envelope)
+        self._check_cancellable(disbursement_ids, envelope)
+        moved = (
+            self.env["g2p.disbursement"]
+            .sudo()
+            ._bulk_transition(
+                "cancelled",
+                SQL("d.disbursement_id = ANY(%s)", list(disbursement_ids)),
+                cause="cancel_disbursements",
+                assign=SQL("reason = %s", reason or None),
+                is_withdrawal=envelope.state == "receiving",
+            )
+        )
+        if sum(count for *_ids, count, _amount in moved) != len(set(disbursement_ids)):
+            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED")
+        envelope._enqueue_advance()
+        now = timestamp(fields.Datetime.now())
+        return [
+            {
+                "disbursement_id": disbursement_id,
+                "disbursement_envelope_id": envelope.disbursement_envelope_id,
+                "cancellation_status": "Cancelled",
+                "cancellation_time_stamp": now,
+                "response_error_codes": [],
+            }
+            for disbursement_id in disbursement_ids
+        ]
+
+    @api.model
+    def get_disbursement_status(self, disbursement_ids=None):
+        """Say what became of disbursements, with what the bank's statements say of them.
+
+        :param list disbursement_ids: our ids
+        :return: list of dicts, in the order of the call; an id that is not the caller's has
+            ``INVALID_DISBURSEMENT_ID`` in its ``response_error_codes``
+        """
+        self._check_caller(PBMS_GROUP)
+        found = self._find_disbursements(disbursement_ids, strict=False)
+        records = self._recon_records(found)
+        return [
+            self._disbursement_answer(disbursement_id, found.get(disbursement_id), records)
+            for disbursement_id in disbursement_ids
+        ]
+
+    @api.model
+    def get_disbursement_changes(self, cursor=None, limit=1000):
+        """Give what changed since the cursor, so that nobody has to poll all ids.
+
+        Each disbursement appears once, as it stands now, after its latest change. Nothing is left
+        out: changes of transactions that may still be under way wait for the next call.
+
+        :param str cursor: of the last answer; None or empty from the beginning
+        :param int limit: most changes, up to 10,000
+        :return: dict of ``changes``, ``cursor`` for the next call, ``has_more``
+        """
+        self._check_caller(PBMS_GROUP)
+        if to_count(limit, MAX_CHANGES) is None:
+            raise BridgeError(self.env, "INVALID_LIMIT")
+        after = self._parse_cursor(cursor)
+        programs = self._programs()
+        rows = self.env.execute_query_dict(
+            SQL(
+                """
+                SELECT d.id, d.changed_xid, d.disbursement_id, e.disbursement_envelope_id,
+                       d.mis_reference_number, d.state, d.reason_code, d.reason, d.state_since
+                  FROM g2p_disbursement d JOIN g2p_disbursement_envelope e ON e.id = d.envelope_id
+                 WHERE (d.changed_xid, d.id) > (%s, %s)
+                   AND d.changed_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+                   AND e.program_id = ANY(%s)
+                 ORDER BY d.changed_xid, d.id LIMIT %s
+                """,
+                *after,
+                programs.ids,
+                int(limit),
+            )
+        )
+        last = (rows[-1]["changed_xid"], rows[-1]["id"]) if rows else after
+        return {
+            "changes": [change_answer(row) for row in rows],
+            "cursor": f"{last[0]}-{last[1]}",
+            "has_more": len(rows) == limit,
+        }
+
+    # -- intake ---------------------------------------------------------------------------------
+
+    def _checked_rows(self, envelope, disbursements):
+        """Return the rows as tuples of their five values, amounts as Decimal.
+
+        :raise BridgeError: some are wrong; each is named with its index, reference and codes
+        """
+        if not isinstance(disbursements, list) or not disbursements:
+            raise BridgeError(self.env, "EMPTY_DISBURSEMENT_PAYLOAD")
+        limit = self._parameter("rows_per_call")
+        if len(disbursements) > limit:
+            raise BridgeError(self.env, "TOO_MANY_DISBURSEMENTS_IN_CALL", limit)
+        places = envelope.currency_id.decimal_places
+        envelope_id = envelope.disbursement_envelope_id
+        rows, errors, seen = [], [], set()
+        for index, given in enumerate(disbursements):
+            row, codes = checked_row(given, places, seen)
+            rows.append(row)
+            if codes:
+                errors.append(row_error(index, given, codes))
+            elif given.get("disbursement_envelope_id", envelope_id) != envelope_id:
+                raise BridgeError(self.env, "MULTIPLE_ENVELOPES_FOUND")
+        if errors:
+            raise BridgeError(self.env, "INVALID_DISBURSEMENT_PAYLOAD", rows=errors)
+        return rows
+
+    def _known_intake(self, envelope, idempotency_key, digest):
+        """Say whether a call with this key and content was booked before.
+
+        :raise BridgeError: the key came with other content
+        """
+        if not idempotency_key:
+            return False
+        with own_cursor(self.env) as cr:
+            cr.execute(
+                "SELECT content_hash FROM g2p_disbursement_journal"
+                " WHERE envelope_id = %s AND idempotency_key = %s",
+                [envelope.id, idempotency_key],
+            )
+            known = cr.fetchone()
+        if known and known[0] != digest:
+            raise BridgeError(self.env, "IDEMPOTENCY_KEY_REUSED")
+        return bool(known)
+
+    def _known_rows_answer(self, envelope, rows):
+        references = [row[0] for row in rows]
+        with own_cursor(self.env) as cr:
+            cr.execute(
+                "SELECT mis_reference_number, disbursement_id, received_at FROM g2p_disbursement"
+                " WHERE envelope_id = %s AND mis_reference_number = ANY(%s)",
+                [envelope.id, references],
+            )
+            known = {reference: (given_id, at) for reference, given_id, at in cr.fetchall()}
+        received_at = timestamp(known[references[0]][1])
+        ids = [known[reference][0] for reference in references]
+        return rows_answer(envelope.disbursement_envelope_id, rows, ids, received_at)
+
+    def _duplicates_error(self, envelope, rows):
+        """Return the error that names the rows whose reference the envelope has already."""
+        with own_cursor(self.env) as cr:
+            cr.execute(
+                "SELECT mis_reference_number FROM g2p_disbursement"
+                " WHERE envelope_id = %s AND mis_reference_number = ANY(%s)",
+                [envelope.id, [row[0] for row in rows]],
+            )
+            known = {reference for (reference,) in cr.fetchall()}
+        errors = [
+            row_error(index, {"mis_reference_number": row[0]}, ["DUPLICATE_MIS_REFERENCE_NUMBER"])
+            for index, row in enumerate(rows)
+            if row[0] in known
+        ]
+        return BridgeError(self.env, "INVALID_DISBURSEMENT_PAYLOAD", rows=errors)
+
+    def _copy_disbursements(self, envelope, ids, rows, received_at):
+        """Insert the rows with one COPY.
+
+        :raise IntegrityError: one of the references stands in the envelope already
+        """
+        self.env.cr.execute("SELECT pg_current_xact_id()::text")
+        xid = self.env.cr.fetchone()[0]
+        head = f"{envelope.id}\treceived\t{received_at}\t{received_at}\t{xid}"
+        lines = "".join(
+            f"{head}\t{given_id}\t{amount}\t{_escaped(reference)}\t{_escaped(person)}"
+            f"\t{_escaped(name)}\t{_escaped(narrative)}\n"
+            for given_id, (reference, person, name, amount, narrative) in zip(
+                ids, rows, strict=True
+            )
+        )
+        self.env.cr.copy_expert(
+            "COPY g2p_disbursement (envelope_id, state, received_at, state_since, changed_xid,"
+            " disbursement_id, amount, mis_reference_number, beneficiary_id, beneficiary_name,"
+            " narrative) FROM STDIN",
+            io.StringIO(lines),
+        )
+
+    def _book_intake(self, envelope, rows, idempotency_key, digest, received_at):
+        """Count the call in, against the declared totals.
+
+        Calls of one envelope pass here one by one, from the lock to their commit; what the
+        others booked is read past our snapshot.
+
+        :raise BridgeError: the envelope takes no more, or not so much
+        """
+        count, amount = len(rows), sum(row[3] for row in rows)
+        envelope._lock_composition()
+        state, declared_count, declared = self._declared(envelope)
+        self._check_receiving(state)
+        booked_count, booked = self._booked(envelope)
+        if booked_count + count > declared_count:
+            raise BridgeError(self.env, "NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED")
+        if booked + amount > declared:
+            raise BridgeError(self.env, "TOTAL_DISBURSEMENT_AMOUNT_EXCEEDS_DECLARED")
+        self.env.cr.execute(
+            SQL(
+                """
+                INSERT INTO g2p_disbursement_journal
+                       (envelope_id, target, disbursement_count, amount, cause, user_id,
+                        created_at, idempotency_key, content_hash)
+                VALUES (%s, 'received', %s, %s, 'create_disbursements', %s, %s, %s, %s)
+                """,
+                envelope.id,
+                count,
+                amount,
+                self.env.uid,
+                received_at,
+                idempotency_key or None,
+                digest,
+            )
+        )
+        if (booked_count + count, booked + amount) == (declared_count, declared):
+            self._wait_for_row(envelope)
+            self._complete(envelope)
+
+    def _check_receiving(self, state):
+        if state == "cancelled":
+            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
+        if state != "receiving":
+            raise BridgeError(self.env, "NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED")
+
+    def _declared(self, envelope):
+        with own_cursor(self.env) as cr:
+            cr.execute(
+                "SELECT state, number_of_disbursements, total_disbursement_amount::text"
+                " FROM g2p_disbursement_envelope WHERE id = %s",
+                [envelope.id],
+            )
+            state, count, amount = cr.fetchone()
+        return state, count, Decimal(amount)
+
+    def _booked(self, envelope):
+        """Return count and sum that all committed calls booked, less what was withdrawn."""
+        with own_cursor(self.env) as cr:
+            cr.execute(
+                """
+                SELECT coalesce(sum(CASE WHEN is_withdrawal THEN -disbursement_count
+                                         ELSE disbursement_count END), 0)::bigint,
+                       coalesce(sum(CASE WHEN is_withdrawal THEN -amount ELSE amount END), 0)::text
+                  FROM g2p_disbursement_journal
+                 WHERE envelope_id = %s AND (source IS NULL OR is_withdrawal)
+                """,
+                [envelope.id],
+            )
+            count, amount = cr.fetchone()
+        return count, Decimal(amount)
+
+    # -- disbursements --------------------------------------------------------------------------
+
+    def _find_disbursements(self, disbursement_ids, strict=True):
+        """Return id -> record of what the caller may see.
+
+        :raise BridgeError: INVALID_DISBURSEMENT_ID when none is known, INVALID_DISBURSEMENT_PAYLOAD
+            when some are not (``strict``), EMPTY_DISBURSEMENT_PAYLOAD
+        """
+        if not isinstance(disbursement_ids, list) or not disbursement_ids:
+            raise BridgeError(self.env, "EMPTY_DISBURSEMENT_PAYLOAD")
+        limit = self._parameter("rows_per_call")
+        if len(disbursement_ids) > limit:
+            raise BridgeError(self.env, "TOO_MANY_DISBURSEMENTS_IN_CALL", limit)
+        asked = [item for item in disbursement_ids if is_text(item, MAX_REFERENCE)]
+        records = self.env["g2p.disbursement"].sudo().search([("disbursement_id", "in", asked)])
+        programs = self._programs()
+        found = {
+            record.disbursement_id: record for record in records if record.program_id in programs
+        }
+        if strict:
+            self._check_all_found(disbursement_ids, found)
+        return found
+
+    def _check_all_found(self, disbursement_ids, found):
+        unknown = [
+            id_error(index, item, "INVALID_DISBURSEMENT_ID")
+            for index, item in enumerate(disbursement_ids)
+            if not isinstance(item, str) or item not in found
+        ]
+        if unknown:
+            code = "INVALID_DISBURSEMENT_PAYLOAD" if found else "INVALID_DISBURSEMENT_ID"
+            raise BridgeError(self.env, code, rows=unknown)
+
+    def _only_envelope(self, found):
+        envelopes = {record.envelope_id for record in found.values()}
+        if len(envelopes) > 1:
+            raise BridgeError(self.env, "MULTIPLE_ENVELOPES_FOUND")
+        return envelopes.pop()
+
+    def _check_cancellable(self, disbursement_ids, envelope):
+        if envelope.state == "cancelled":
+            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
+        states = dict(
+            self.env.execute_query(
+                SQL(
+                    "SELECT disbursement_id, state FROM g2p_disbursement"
+                    " WHERE disbursement_id = ANY(%s)",
+                    list(disbursement_ids),
+                )
+            )
+        )
+        cancelled = [
+            id_error(index, item, "DISBURSEMENT_ALREADY_CANCELED")
+            for index, item in enumerate(disbursement_ids)
+            if states[item] == "cancelled"
+        ]
+        if cancelled:
+            raise BridgeError(self.env, "INVALID_DISBURSEMENT_PAYLOAD", rows=cancelled)
+        open_states = self.env["g2p.disbursement"]._TRANSITIONS["cancelled"]
+        if any(states[item] not in open_states for item in disbursement_ids):
+            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED")
+
+    def _recon_records(self, found):
+        """Return disbursement row id -> list of its statement entries, oldest first."""
+        rows = self.env.execute_query_dict(
+            SQL(
+                """
+                SELECT l.matched_disbursement_id, l.outcome, l.error_reason, l.entry_sequence,
+                       l.entry_date, l.value_date, l.bank_reference, l.reversal_reason,
+                       l.beneficiary_name_from_bank, l.disbursement_reference,
+                       s.name, s.statement_number, s.sequence_number
+                  FROM g2p_account_statement_line l
+                  JOIN g2p_account_statement s ON s.id = l.statement_id
+                 WHERE l.matched_disbursement_id = ANY(%s) ORDER BY l.id
+                """,
+                [record.id for record in found.values()],
+            )
+        )
+        records = {}
+        for row in rows:
+            records.setdefault(row["matched_disbursement_id"], []).append(row)
+        return records
+
+    def _disbursement_answer(self, disbursement_id, record, records):
+        entries = records.get(record.id, []) if record else []
+        debit = next((row for row in entries if row["outcome"] == "reconciled"), None)
+        credit = next((row for row in entries if row["outcome"] == "reversed"), None)
+        return {
+            "disbursement_id": disbursement_id if isinstance(disbursement_id, str) else "",
+            "status": record.state if record else "",
+            "iso_status": record.iso_status if record else "",
+            "reason_code": record.reason_code or "" if record else "",
+            "reason": record.reason or "" if record else "",
+            "response_error_codes": [] if record else ["INVALID_DISBURSEMENT_ID"],
+            "disbursement_recon_records": {
+                "disbursement_recon_payloads": [recon_answer(record, debit, credit)]
+                if debit
+                else [],
+                "disbursement_error_recon_payloads": [
+                    error_recon_answer(record, row) for row in entries if row["outcome"] == "error"
+                ],
+            },
+        }
+
+    def _parse_cursor(self, cursor):
+        """Return (transaction number, row id) after which the next page begins."""
+        if cursor in (None, False, ""):
+            return (0, 0)
+        xid, _dash, row_id = cursor.partition("-") if isinstance(cursor, str) else ("", "", "")
+        if not (xid.isascii() and xid.isdigit() and row_id.isascii() and row_id.isdigit()):
+            raise BridgeError(self.env, "INVALID_CURSOR")
+        self.env.cr.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+        # a number that no transaction here can have had: the database was restored elsewhere
+        if int(xid) >= self.env.cr.fetchone()[0] or len(row_id) > 10:
+            raise BridgeError(self.env, "INVALID_CURSOR")
+        return (int(xid), int(row_id))
+
+
+def _escaped(text):
+    """Return a text as COPY's text format takes it."""
+    return text.translate(_COPY_ESCAPES) if "\\" in text else text

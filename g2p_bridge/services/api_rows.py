@@ -1,0 +1,84 @@
+"""Rules for the rows of the API's bulk calls, and how a wrong row is named."""
+
+from ..const import MAX_BANK_REFERENCE, MAX_REFERENCE, MAX_TEXT
+from . import money
+from .field_rules import is_text, to_date
+
+#: field of a row -> (its rule's code, most characters)
+ROW_TEXTS = (
+    ("mis_reference_number", "INVALID_MIS_REFERENCE_NUMBER", MAX_REFERENCE),
+    ("beneficiary_id", "INVALID_BENEFICIARY_ID", MAX_REFERENCE),
+    ("beneficiary_name", "INVALID_BENEFICIARY_NAME", MAX_TEXT),
+    ("narrative", "INVALID_NARRATIVE", MAX_TEXT),
+)
+
+#: status that a bank reports -> states of ours that it does not contradict
+FITTING_STATES = {
+    "accepted": ("sent", "reconciled", "reversed"),
+    "rejected": ("rejected",),
+}
+
+
+def checked_row(given, places, seen):
+    """Return (tuple of values, list of codes) of one row; ``seen`` holds the references so far."""
+    if not isinstance(given, dict):
+        return None, ["INVALID_DISBURSEMENT_PAYLOAD"]
+    codes = []
+    amount = None
+    try:
+        amount = money.parse_amount(given.get("disbursement_amount"), places)
+    except money.AmountError:
+        codes.append("INVALID_DISBURSEMENT_AMOUNT")
+    codes += [code for name, code, longest in ROW_TEXTS if not is_text(given.get(name), longest)]
+    reference = given.get("mis_reference_number")
+    if isinstance(reference, str):
+        if reference in seen:
+            codes.append("DUPLICATE_MIS_REFERENCE_NUMBER")
+        seen.add(reference)
+    row = (
+        reference,
+        given.get("beneficiary_id"),
+        given.get("beneficiary_name"),
+        amount,
+        given.get("narrative"),
+    )
+    return row, codes
+
+
+def row_error(index, given, codes):
+    reference = given.get("mis_reference_number") if isinstance(given, dict) else None
+    return {
+        "index": index,
+        "mis_reference_number": reference[:MAX_REFERENCE] if isinstance(reference, str) else "",
+        "response_error_codes": codes,
+    }
+
+
+def id_error(index, disbursement_id, code):
+    return {
+        "index": index,
+        "disbursement_id": disbursement_id[:MAX_REFERENCE]
+        if isinstance(disbursement_id, str)
+        else "",
+        "response_error_codes": [code],
+    }
+
+
+def update_codes(row, known):
+    """Return the codes of what is wrong with one status update."""
+    if not isinstance(row, dict):
+        return ["INVALID_DISBURSEMENT_PAYLOAD"]
+    codes = []
+    if not isinstance(row.get("disbursement_id"), str) or row["disbursement_id"] not in known:
+        codes.append("INVALID_DISBURSEMENT_ID")
+    if row.get("status") not in FITTING_STATES:
+        codes.append("INVALID_STATUS")
+    for name in ("bank_reference", "reason_code"):
+        value = row.get(name)
+        if value not in (None, False, "") and not is_text(value, MAX_BANK_REFERENCE):
+            codes.append("INVALID_BANK_REFERENCE")
+            break
+    day = row.get("value_date")
+    if day not in (None, False, "") and to_date(day) is None:
+        codes.append("INVALID_VALUE_DATE")
+    return codes
