@@ -114,8 +114,8 @@ ENDED_STATES = ("reconciled", "reversed", "rejected", "cancelled")
 ISO_STATUS = {
     "received": "PDNG",
     "unresolved": "PDNG",
-    "resolved": "PDNG",
-    "batched": "PDNG",
+    "resolved": "ACTC",
+    "batched": "ACTC",
     "sent": "ACSP",
     "unknown": "PDNG",
     "reconciled": "ACSC",

@@ -17,7 +17,6 @@ class DisbursementBatch(models.Model):
         "acknowledged": ("ready", "unknown"),
         "rejected": ("ready", "unknown"),
         "unknown": ("ready",),
-        "ready": ("unknown",),
     }
 
     name = fields.Char(required=True, readonly=True, copy=False)

@@ -1,6 +1,7 @@
 from decimal import Decimal
 
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 
 from odoo.addons.queue_job.exception import RetryableJobError
 
@@ -180,6 +181,34 @@ class DisbursementEnvelope(models.Model):
             funds_blocked_latest_timestamp=fields.Datetime.now(),
             funds_blocked_latest_error_code=error.code,
         )
+
+    @api.private
+    def _decide_block(self, reference, note):
+        """Settle by a person's word whether the bank holds the funds, where it could not say.
+
+        :param str reference: the bank's reference of the block; empty: nothing is held
+        :param str note: what the decision rests on
+        :raise UserError: no block of the envelope has an unknown outcome
+        """
+        self.ensure_one()
+        self._check_group("g2p_bridge.group_officer")
+        calls = self.env["g2p.bank.call"].sudo()  # call rows belong to the pipeline
+        call = self.sudo()._open_block_calls().filtered(lambda c: c.state != "answered")[:1]
+        if self.state != "needs_attention" or not call:
+            raise UserError(self.env._("No block of this envelope has an unknown outcome."))
+        if reference:
+            kept = {"reference": reference, "amount": call.intent["amount"]}
+            calls._set_state(call, "answered", answer=kept)
+        else:
+            calls._set_state(call, "rejected", error_code="DECIDED_NOT_BLOCKED")
+        envelope = self.sudo()  # nobody may write envelopes but their transitions
+        envelope.message_post(
+            body=self.env._("Decided: funds are blocked under %s. %s", reference, note)
+            if reference
+            else self.env._("Decided: no funds are blocked. %s", note)
+        )
+        envelope._set_resumed()
+        envelope._enqueue_advance()
 
     # -- release --------------------------------------------------------------------------------
 

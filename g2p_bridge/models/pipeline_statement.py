@@ -42,7 +42,8 @@ class AccountStatement(models.Model):
             raise BridgeError(self.env, "STATEMENT_TOO_LARGE", limit)
         digest = hashlib.sha256(content).hexdigest()
         lock_for_transaction(self.env.cr, f"g2p.account.statement:{digest}")
-        if known := self.search([("content_sha256", "=", digest)], order="position"):
+        known = self.search([("content_sha256", "=", digest)], order="position")
+        if known and known.bank_id <= banks:
             return known
         parsed = self._parse(content, banks)
         attachment = self.env["ir.attachment"].create(

@@ -212,6 +212,19 @@ class TestFunds(PipelineCase):
         self.assertEqual(envelope.state, "needs_attention")
         self.assertEqual((self.fake.call_count("block_funds"), len(self.fake.blocks)), (1, 1))
 
+    def test_an_officer_decides_an_unknown_block(self):
+        self.fake.honours_idempotency_key = False
+        for reference, blocks in (("TOLD-1", 1), ("", 2)):
+            self.fake.blocks.clear()
+            envelope = self.ready_envelope()
+            self.fake.script("block_funds", DoneThen(NO_ANSWER))
+            self.run_envelope(envelope)
+            decide = envelope.with_user(self.officer)._decide_block
+            self.run_jobs(lambda decide=decide, ref=reference: decide(ref, "told by phone"))
+            self.assertEqual((envelope.state, len(self.fake.blocks)), ("disbursed", blocks))
+            with self.assertRaises(UserError):
+                decide(reference, "again")
+
     def test_a_refused_block_is_asked_for_again_under_another_key(self):
         envelope = self.ready_envelope()
         self.fake.script("block_funds", BankRejected("short", code="INSUFFICIENT_FUNDS"))

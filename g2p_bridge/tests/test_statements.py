@@ -68,6 +68,10 @@ class TestStatementUpload(StatementCase):
     def test_a_bank_speaks_for_its_own_accounts_only(self):
         self.bank.api_user_ids = self.create_user("another_bank", "g2p_bridge.group_bank_api")
         self.assertRefused("UNKNOWN_ACCOUNT", self.bank_api.upload_mt940, self.text([]))
+        owner = self.env["g2p.bridge"].with_user(self.bank.api_user_ids)
+        owner.upload_mt940(self.text([]))
+        self.env.flush_all()
+        self.assertRefused("UNKNOWN_ACCOUNT", self.bank_api.upload_mt940, self.text([]))
         with self.assertRaises(AccessError):
             self.api.upload_mt940(self.text([]))
 
