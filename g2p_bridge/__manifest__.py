@@ -5,7 +5,7 @@
     "license": "LGPL-3",
     "author": "G2P Bridge contributors",
     "category": "Accounting/Payment",
-    "depends": ["mail", "queue_job", "rpc"],
+    "depends": ["base_import", "mail", "queue_job", "rpc"],
     "external_dependencies": {"python": ["requests", "mt-940", "python-stdnum"]},
     "data": [
         "security/g2p_bridge_security.xml",
@@ -16,6 +16,7 @@
         "wizards/upload_statement.xml",
         "wizards/cancel_envelope.xml",
         "wizards/decide_batch.xml",
+        "wizards/decide_block.xml",
         "wizards/decide_statement.xml",
         "wizards/match_entry.xml",
         "wizards/dismiss_entry.xml",

@@ -1,10 +1,11 @@
 from odoo import api, fields, models
-from odoo.exceptions import AccessError
+from odoo.exceptions import AccessError, ConcurrencyError
 
 from ..connectors import masking
 from ..const import MAX_REASON, MAX_REFERENCE, PARAMETERS
 from ..services.field_rules import is_text
 from .g2p_bridge_error import BridgeError
+from .own_cursor import own_cursor
 
 PBMS_GROUP = "g2p_bridge.group_pbms_api"
 BANK_GROUP = "g2p_bridge.group_bank_api"
@@ -81,10 +82,27 @@ class Bridge(models.AbstractModel):
         return reason
 
     def _wait_for_composition(self, envelope):
-        """Wait for others that change the envelope; a change meanwhile has the call run again."""
+        """Wait for others that change the envelope, and see what they changed.
+
+        :raise ConcurrencyError: something was committed since our snapshot; Odoo runs the request
+            again, with a newer one
+        """
         envelope._lock_composition()
         self._wait_for_row(envelope)
+        if self._latest_journal_id(self.env.cr, envelope) != self._latest_committed_id(envelope):
+            raise ConcurrencyError("the envelope changed meanwhile")
         envelope.invalidate_recordset()
+
+    def _latest_committed_id(self, envelope):
+        with own_cursor(self.env) as cr:
+            return self._latest_journal_id(cr, envelope)
+
+    @staticmethod
+    def _latest_journal_id(cr, envelope):
+        cr.execute(
+            "SELECT max(id) FROM g2p_disbursement_journal WHERE envelope_id = %s", [envelope.id]
+        )
+        return cr.fetchone()[0]
 
     def _wait_for_row(self, envelope):
         self.env.cr.execute(

@@ -52,7 +52,7 @@ class DisbursementBatch(models.Model):
     decision_note = fields.Char(readonly=True, copy=False)
     disbursement_ids = fields.One2many("g2p.disbursement", "batch_id")
     call_ids = fields.One2many("g2p.bank.call", "batch_id", string="Bank calls")
-    journal_ids = fields.One2many("g2p.disbursement.journal", "batch_id", string="Journal")
+    journal_ids = fields.One2many("g2p.disbursement.journal", "batch_id")
 
     sent_count = fields.Integer(compute="_compute_totals")
     sent_amount = fields.Monetary(compute="_compute_totals")

@@ -144,10 +144,10 @@ class DisbursementEnvelope(models.Model):
     funds_blocked_amount = fields.Monetary(string="Amount blocked", readonly=True, copy=False)
     funds_released_at = fields.Datetime(readonly=True, copy=False, tracking=True)
 
-    batch_ids = fields.One2many("g2p.disbursement.batch", "envelope_id", string="Batches")
+    batch_ids = fields.One2many("g2p.disbursement.batch", "envelope_id")
     batch_count = fields.Integer(compute="_compute_batch_count")
     call_ids = fields.One2many("g2p.bank.call", "envelope_id", string="Bank calls")
-    journal_ids = fields.One2many("g2p.disbursement.journal", "envelope_id", string="Journal")
+    journal_ids = fields.One2many("g2p.disbursement.journal", "envelope_id")
 
     total_received_count = fields.Integer(
         string="Payments received", compute="_compute_totals", compute_sudo=True

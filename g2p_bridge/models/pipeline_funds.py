@@ -203,7 +203,11 @@ class DisbursementEnvelope(models.Model):
             calls._set_state(call, "rejected", error_code="DECIDED_NOT_BLOCKED")
         envelope = self.sudo()  # nobody may write envelopes but their transitions
         envelope.message_post(
-            body=self.env._("Decided: funds are blocked under %s. %s", reference, note)
+            body=self.env._(
+                "Decided: funds are blocked under %(reference)s. %(note)s",
+                reference=reference,
+                note=note,
+            )
             if reference
             else self.env._("Decided: no funds are blocked. %s", note)
         )

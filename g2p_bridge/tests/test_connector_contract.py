@@ -278,14 +278,10 @@ class TestContractFails(ProbeCase):
     connector_class = CarelessConnector
 
     def test_a_careless_connector_fails_the_contract(self):
-        outer = self
-
-        class Contract(ConnectorContract, unittest.TestCase):
-            def setUp(self):
-                self.connector, self.bank_driver = outer.connector, outer.bank_driver
-
+        world = {"connector": self.connector, "bank_driver": self.bank_driver}
+        contract = type("Contract", (ConnectorContract, unittest.TestCase), world)
         result = unittest.TestResult()
-        Contract("test_contract_a_fault_of_an_order_leaves_its_outcome_open").run(result)
+        contract("test_contract_a_fault_of_an_order_leaves_its_outcome_open").run(result)
         self.assertEqual(len(result.failures) + len(result.errors), len(FAULTS) - 1)
 
 

@@ -74,8 +74,9 @@ class ScriptedServer:
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
-        if not isinstance(sys.exc_info()[1], OSError):  # a client that hangs up is no news
-            super().handle_error(request, client_address)
+        if isinstance(sys.exc_info()[1], OSError):  # a client that hangs up is no news
+            return None
+        return super().handle_error(request, client_address)
 
 
 def reply(handler, body, status=200, *, headers=(), claim=None):

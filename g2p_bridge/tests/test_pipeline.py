@@ -219,11 +219,19 @@ class TestFunds(PipelineCase):
             envelope = self.ready_envelope()
             self.fake.script("block_funds", DoneThen(NO_ANSWER))
             self.run_envelope(envelope)
-            decide = envelope.with_user(self.officer)._decide_block
-            self.run_jobs(lambda decide=decide, ref=reference: decide(ref, "told by phone"))
+            wizard = self.env["g2p.decide.block"].with_user(self.officer)
+            decision = wizard.create(
+                {
+                    "envelope_id": envelope.id,
+                    "decision": "blocked" if reference else "not_blocked",
+                    "reference": reference,
+                    "note": "told by phone",
+                }
+            )
+            self.run_jobs(decision.action_decide)
             self.assertEqual((envelope.state, len(self.fake.blocks)), ("disbursed", blocks))
             with self.assertRaises(UserError):
-                decide(reference, "again")
+                decision.action_decide()
 
     def test_a_refused_block_is_asked_for_again_under_another_key(self):
         envelope = self.ready_envelope()

@@ -217,6 +217,7 @@ class TestWizards(StatementCase):
             "upload.statement",
             "cancel.envelope",
             "decide.batch",
+            "decide.block",
             "decide.statement",
             "match.entry",
             "dismiss.entry",
@@ -229,6 +230,7 @@ class TestWizards(StatementCase):
         for name, field in (
             ("cancel.envelope", "reason"),
             ("decide.batch", "note"),
+            ("decide.block", "note"),
             ("decide.statement", "note"),
             ("match.entry", "note"),
             ("dismiss.entry", "note"),

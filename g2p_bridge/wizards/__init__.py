@@ -1,6 +1,7 @@
 from . import (
     cancel_envelope,
     decide_batch,
+    decide_block,
     decide_statement,
     dismiss_entry,
     match_entry,

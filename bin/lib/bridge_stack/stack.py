@@ -141,10 +141,11 @@ class Stack:
                 check_port(port, what)
 
     def _prepare_database(self):
-        name = template.template_database(self.postgres, self.modules)
-        state = f"addons of {name}"
+        # read before the work: what changes meanwhile asks for another update next time
+        state = f"addons {template.source_hash(self.modules)}"
         if not self.postgres.exists(self.db):
-            template.clone_database(self.postgres, name, self.db)
+            source = template.template_database(self.postgres, self.modules)
+            template.clone_database(self.postgres, source, self.db)
         elif self.postgres.note(self.db) != state:
             say(f"database  updating {self.db} to the addons as they are now")
             log = home() / "log" / f"update-{self.db}.log"
