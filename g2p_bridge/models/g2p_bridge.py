@@ -49,18 +49,18 @@ class Bridge(models.AbstractModel):
             for program in self._programs():
                 if program.mnemonic == mnemonic:
                     return program
-        raise BridgeError(self.env, "INVALID_PROGRAM_MNEMONIC")
+        raise BridgeError("INVALID_PROGRAM_MNEMONIC")
 
     def _find_envelope(self, disbursement_envelope_id):
         if not isinstance(disbursement_envelope_id, str) or not disbursement_envelope_id:
-            raise BridgeError(self.env, "INVALID_DISBURSEMENT_ENVELOPE_ID")
+            raise BridgeError("INVALID_DISBURSEMENT_ENVELOPE_ID")
         envelope = self.env["g2p.disbursement.envelope"].sudo()
         if is_text(disbursement_envelope_id, MAX_REFERENCE):
             envelope = envelope.search(
                 [("disbursement_envelope_id", "=", disbursement_envelope_id)], limit=1
             )
         if not envelope or envelope.program_id not in self._programs():
-            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_NOT_FOUND")
+            raise BridgeError("DISBURSEMENT_ENVELOPE_NOT_FOUND")
         return envelope
 
     # -- shared rules ---------------------------------------------------------------------------
@@ -72,13 +72,13 @@ class Bridge(models.AbstractModel):
 
     def _check_idempotency_key(self, key):
         if key not in (None, False, "") and not is_text(key, MAX_REFERENCE):
-            raise BridgeError(self.env, "INVALID_IDEMPOTENCY_KEY")
+            raise BridgeError("INVALID_IDEMPOTENCY_KEY")
 
     def _checked_reason(self, reason):
         if reason in (None, False, ""):
             return ""
         if not is_text(reason, MAX_REASON):
-            raise BridgeError(self.env, "INVALID_REASON")
+            raise BridgeError("INVALID_REASON")
         return reason
 
     def _wait_for_composition(self, envelope):

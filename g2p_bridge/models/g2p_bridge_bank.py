@@ -29,7 +29,7 @@ class Bridge(models.AbstractModel):
         """
         self._check_caller(BANK_GROUP)
         if not isinstance(statement, str) or not statement.strip():
-            raise BridgeError(self.env, "INVALID_STATEMENT", "it is empty")
+            raise BridgeError("INVALID_STATEMENT", "it is empty")
         content = statement.encode("utf-8", "surrogatepass")
         return self._upload_statement(content, filename)
 
@@ -80,10 +80,10 @@ class Bridge(models.AbstractModel):
         :raise BridgeError: the form of a row is wrong; nothing was changed
         """
         if not isinstance(updates, list) or not updates:
-            raise BridgeError(self.env, "EMPTY_DISBURSEMENT_PAYLOAD")
+            raise BridgeError("EMPTY_DISBURSEMENT_PAYLOAD")
         limit = self._parameter("rows_per_call")
         if len(updates) > limit:
-            raise BridgeError(self.env, "TOO_MANY_DISBURSEMENTS_IN_CALL", limit)
+            raise BridgeError("TOO_MANY_DISBURSEMENTS_IN_CALL", limit)
         banks = self._banks()
         ids = [row.get("disbursement_id") for row in updates if isinstance(row, dict)]
         asked = [item for item in ids if is_text(item, MAX_REFERENCE)]
@@ -97,7 +97,7 @@ class Bridge(models.AbstractModel):
                 given = row.get("disbursement_id") if isinstance(row, dict) else ""
                 errors.append({**id_error(index, given, ""), "response_error_codes": codes})
         if errors:
-            raise BridgeError(self.env, "INVALID_DISBURSEMENT_PAYLOAD", rows=errors)
+            raise BridgeError("INVALID_DISBURSEMENT_PAYLOAD", rows=errors)
         return updates
 
     def _updates_answer(self, rows):

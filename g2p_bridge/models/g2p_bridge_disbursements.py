@@ -91,7 +91,7 @@ class Bridge(models.AbstractModel):
             )
         )
         if sum(count for *_ids, count, _amount in moved) != len(set(disbursement_ids)):
-            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED")
+            raise BridgeError("DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED")
         envelope._enqueue_advance()
         now = timestamp(fields.Datetime.now())
         return [
@@ -134,7 +134,7 @@ class Bridge(models.AbstractModel):
         """
         self._check_caller(PBMS_GROUP)
         if to_count(limit, MAX_CHANGES) is None:
-            raise BridgeError(self.env, "INVALID_LIMIT")
+            raise BridgeError("INVALID_LIMIT")
         after = self._parse_cursor(cursor)
         programs = self._programs()
         rows = self.env.execute_query_dict(
@@ -168,10 +168,10 @@ class Bridge(models.AbstractModel):
         :raise BridgeError: some are wrong; each is named with its index, reference and codes
         """
         if not isinstance(disbursements, list) or not disbursements:
-            raise BridgeError(self.env, "EMPTY_DISBURSEMENT_PAYLOAD")
+            raise BridgeError("EMPTY_DISBURSEMENT_PAYLOAD")
         limit = self._parameter("rows_per_call")
         if len(disbursements) > limit:
-            raise BridgeError(self.env, "TOO_MANY_DISBURSEMENTS_IN_CALL", limit)
+            raise BridgeError("TOO_MANY_DISBURSEMENTS_IN_CALL", limit)
         places = envelope.currency_id.decimal_places
         envelope_id = envelope.disbursement_envelope_id
         rows, errors, seen = [], [], set()
@@ -181,9 +181,9 @@ class Bridge(models.AbstractModel):
             if codes:
                 errors.append(row_error(index, given, codes))
             elif given.get("disbursement_envelope_id", envelope_id) != envelope_id:
-                raise BridgeError(self.env, "MULTIPLE_ENVELOPES_FOUND")
+                raise BridgeError("MULTIPLE_ENVELOPES_FOUND")
         if errors:
-            raise BridgeError(self.env, "INVALID_DISBURSEMENT_PAYLOAD", rows=errors)
+            raise BridgeError("INVALID_DISBURSEMENT_PAYLOAD", rows=errors)
         return rows
 
     def _known_intake(self, envelope, idempotency_key, digest):
@@ -201,7 +201,7 @@ class Bridge(models.AbstractModel):
             )
             known = cr.fetchone()
         if known and known[0] != digest:
-            raise BridgeError(self.env, "IDEMPOTENCY_KEY_REUSED")
+            raise BridgeError("IDEMPOTENCY_KEY_REUSED")
         return bool(known)
 
     def _known_rows_answer(self, envelope, rows):
@@ -231,7 +231,7 @@ class Bridge(models.AbstractModel):
             for index, row in enumerate(rows)
             if row[0] in known
         ]
-        return BridgeError(self.env, "INVALID_DISBURSEMENT_PAYLOAD", rows=errors)
+        return BridgeError("INVALID_DISBURSEMENT_PAYLOAD", rows=errors)
 
     def _copy_disbursements(self, envelope, ids, rows, received_at):
         """Insert the rows with one COPY.
@@ -269,9 +269,9 @@ class Bridge(models.AbstractModel):
         self._check_receiving(state)
         booked_count, booked = self._booked(envelope)
         if booked_count + count > declared_count:
-            raise BridgeError(self.env, "NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED")
+            raise BridgeError("NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED")
         if booked + amount > declared:
-            raise BridgeError(self.env, "TOTAL_DISBURSEMENT_AMOUNT_EXCEEDS_DECLARED")
+            raise BridgeError("TOTAL_DISBURSEMENT_AMOUNT_EXCEEDS_DECLARED")
         self.env.cr.execute(
             SQL(
                 """
@@ -295,9 +295,9 @@ class Bridge(models.AbstractModel):
 
     def _check_receiving(self, state):
         if state == "cancelled":
-            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
+            raise BridgeError("DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
         if state != "receiving":
-            raise BridgeError(self.env, "NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED")
+            raise BridgeError("NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED")
 
     def _declared(self, envelope):
         with own_cursor(self.env) as cr:
@@ -334,10 +334,10 @@ class Bridge(models.AbstractModel):
             when some are not (``strict``), EMPTY_DISBURSEMENT_PAYLOAD
         """
         if not isinstance(disbursement_ids, list) or not disbursement_ids:
-            raise BridgeError(self.env, "EMPTY_DISBURSEMENT_PAYLOAD")
+            raise BridgeError("EMPTY_DISBURSEMENT_PAYLOAD")
         limit = self._parameter("rows_per_call")
         if len(disbursement_ids) > limit:
-            raise BridgeError(self.env, "TOO_MANY_DISBURSEMENTS_IN_CALL", limit)
+            raise BridgeError("TOO_MANY_DISBURSEMENTS_IN_CALL", limit)
         asked = [item for item in disbursement_ids if is_text(item, MAX_REFERENCE)]
         records = self.env["g2p.disbursement"].sudo().search([("disbursement_id", "in", asked)])
         programs = self._programs()
@@ -356,17 +356,17 @@ class Bridge(models.AbstractModel):
         ]
         if unknown:
             code = "INVALID_DISBURSEMENT_PAYLOAD" if found else "INVALID_DISBURSEMENT_ID"
-            raise BridgeError(self.env, code, rows=unknown)
+            raise BridgeError(code, rows=unknown)
 
     def _only_envelope(self, found):
         envelopes = {record.envelope_id for record in found.values()}
         if len(envelopes) > 1:
-            raise BridgeError(self.env, "MULTIPLE_ENVELOPES_FOUND")
+            raise BridgeError("MULTIPLE_ENVELOPES_FOUND")
         return envelopes.pop()
 
     def _check_cancellable(self, disbursement_ids, envelope):
         if envelope.state == "cancelled":
-            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
+            raise BridgeError("DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
         states = dict(
             self.env.execute_query(
                 SQL(
@@ -382,10 +382,10 @@ class Bridge(models.AbstractModel):
             if states[item] == "cancelled"
         ]
         if cancelled:
-            raise BridgeError(self.env, "INVALID_DISBURSEMENT_PAYLOAD", rows=cancelled)
+            raise BridgeError("INVALID_DISBURSEMENT_PAYLOAD", rows=cancelled)
         open_states = self.env["g2p.disbursement"]._TRANSITIONS["cancelled"]
         if any(states[item] not in open_states for item in disbursement_ids):
-            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED")
+            raise BridgeError("DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED")
 
     def _recon_records(self, found):
         """Return disbursement row id -> list of its statement entries, oldest first."""
@@ -435,11 +435,11 @@ class Bridge(models.AbstractModel):
             return (0, 0)
         xid, _dash, row_id = cursor.partition("-") if isinstance(cursor, str) else ("", "", "")
         if not (xid.isascii() and xid.isdigit() and row_id.isascii() and row_id.isdigit()):
-            raise BridgeError(self.env, "INVALID_CURSOR")
+            raise BridgeError("INVALID_CURSOR")
         self.env.cr.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
         # a number that no transaction here can have had: the database was restored elsewhere
         if int(xid) >= self.env.cr.fetchone()[0] or len(row_id) > 10:
-            raise BridgeError(self.env, "INVALID_CURSOR")
+            raise BridgeError("INVALID_CURSOR")
         return (int(xid), int(row_id))
 
 

@@ -92,11 +92,11 @@ class Bridge(models.AbstractModel):
         envelope = self._find_envelope(disbursement_envelope_id)
         self._wait_for_composition(envelope)
         if envelope.state == "cancelled":
-            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
+            raise BridgeError("DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
         if envelope.disbursement_schedule_date <= self._today(envelope.company_id):
-            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_DATE_PASSED")
+            raise BridgeError("DISBURSEMENT_ENVELOPE_DATE_PASSED")
         if envelope.state != "receiving":
-            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_COMPLETE")
+            raise BridgeError("DISBURSEMENT_ENVELOPE_COMPLETE")
         rules = self._control_rules(envelope.currency_id, envelope.company_id)
         given = {
             "number_of_beneficiaries": number_of_beneficiaries,
@@ -106,7 +106,7 @@ class Bridge(models.AbstractModel):
         }
         given = {name: value for name, value in given.items() if value not in (None, False, "")}
         if not given:
-            raise BridgeError(self.env, "AMENDMENT_EMPTY")
+            raise BridgeError("AMENDMENT_EMPTY")
         values = {name: rules[name](value) for name, value in given.items()}
         self._amend(envelope, values)
         return self._envelope_answer(
@@ -125,11 +125,11 @@ class Bridge(models.AbstractModel):
         envelope = self._find_envelope(disbursement_envelope_id)
         self._wait_for_composition(envelope)
         if envelope.state == "cancelled":
-            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
+            raise BridgeError("DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
         if envelope.state not in CANCELLABLE and (
             envelope.state != "needs_attention" or envelope.resume_state not in CANCELLABLE
         ):
-            raise BridgeError(self.env, "DISBURSEMENT_ENVELOPE_DISBURSEMENT_STARTED")
+            raise BridgeError("DISBURSEMENT_ENVELOPE_DISBURSEMENT_STARTED")
         envelope._set_cancelled(reason, "cancel_disbursement_envelope")
         envelope._enqueue_release_funds()
         return {"disbursement_envelope_id": envelope.disbursement_envelope_id}
@@ -187,14 +187,14 @@ class Bridge(models.AbstractModel):
     def _prepare_envelope_vals(self, program, request):
         """Return the checked values of a new envelope (OpenG2P's field rules)."""
         if request["disbursement_frequency"] not in FREQUENCIES:
-            raise BridgeError(self.env, "INVALID_DISBURSEMENT_FREQUENCY", ", ".join(FREQUENCIES))
+            raise BridgeError("INVALID_DISBURSEMENT_FREQUENCY", ", ".join(FREQUENCIES))
         if not is_text(request["cycle_code_mnemonic"], MAX_REFERENCE):
-            raise BridgeError(self.env, "INVALID_CYCLE_CODE_MNEMONIC")
+            raise BridgeError("INVALID_CYCLE_CODE_MNEMONIC")
         currency = program.funding_account_id.currency_id
         rules = self._control_rules(currency, program.company_id)
         values = {name: rule(request[name]) for name, rule in rules.items()}
         if request["disbursement_currency_code"] != currency.name:
-            raise BridgeError(self.env, "INVALID_DISBURSEMENT_CURRENCY_CODE")
+            raise BridgeError("INVALID_DISBURSEMENT_CURRENCY_CODE")
         return {
             **values,
             "disbursement_frequency": request["disbursement_frequency"],
@@ -209,7 +209,7 @@ class Bridge(models.AbstractModel):
             def rule(value):
                 number = to_count(value, MAX_COUNT)
                 if number is None:
-                    raise BridgeError(self.env, code)
+                    raise BridgeError(code)
                 return number
 
             return rule
@@ -218,12 +218,12 @@ class Bridge(models.AbstractModel):
             try:
                 return float(money.parse_amount(value, currency.decimal_places))
             except money.AmountError as error:
-                raise BridgeError(self.env, "INVALID_TOTAL_DISBURSEMENT_AMOUNT") from error
+                raise BridgeError("INVALID_TOTAL_DISBURSEMENT_AMOUNT") from error
 
         def schedule_date(value):
             day = to_date(value)
             if day is None or day < self._today(company):
-                raise BridgeError(self.env, "INVALID_DISBURSEMENT_SCHEDULE_DATE")
+                raise BridgeError("INVALID_DISBURSEMENT_SCHEDULE_DATE")
             return day
 
         return {
@@ -249,7 +249,7 @@ class Bridge(models.AbstractModel):
             )
             known = cr.fetchone()
         if known and known[1] != digest:
-            raise BridgeError(self.env, "IDEMPOTENCY_KEY_REUSED")
+            raise BridgeError("IDEMPOTENCY_KEY_REUSED")
         return known and known[0]
 
     def _envelope_answer(self, envelope_id, program, values):
@@ -272,7 +272,7 @@ class Bridge(models.AbstractModel):
         places = envelope.currency_id.decimal_places
         declared = money.parse_amount(declared, places)
         if declared_count < count or declared < amount:
-            raise BridgeError(self.env, "AMENDMENT_BELOW_RECEIVED")
+            raise BridgeError("AMENDMENT_BELOW_RECEIVED")
         envelope.write(values)
         if (declared_count, declared) == (count, amount):
             self._complete(envelope)

@@ -2,6 +2,27 @@ from odoo.exceptions import UserError
 
 from ..const import ERROR_SENTENCES
 
+#: rows that the text names; the list names them all
+ROWS_IN_TEXT = 5
+
+
+class RowErrors(list):
+    """Row errors, which read as the sentence they belong to: Odoo makes its message of ``args``."""
+
+    def __init__(self, rows, sentence):
+        super().__init__(rows)
+        self.sentence = sentence
+
+    def __str__(self):
+        if not self:
+            return self.sentence
+        first = "; ".join(
+            f"row {row['index']}: {', '.join(row['response_error_codes'])}"
+            for row in self[:ROWS_IN_TEXT]
+        )
+        rest = len(self) - ROWS_IN_TEXT
+        return f"{self.sentence} ({first}{f' and {rest} more rows' if rest > 0 else ''})"
+
 
 class BridgeError(UserError):
     """What the facade refuses, so that a program can act on it.
@@ -9,25 +30,16 @@ class BridgeError(UserError):
     ``args`` (``error.data.arguments`` for a JSON-RPC client) are the code and the list of row
     errors: ``{"index", "mis_reference_number" or "disbursement_id", "response_error_codes"}``.
 
-    :param env: for the language of the sentence
     :param str code: one of :data:`~..const.ERROR_SENTENCES`
     :param values: fill the sentence
     :param list rows: row errors
     """
 
-    def __init__(self, env, code, *values, rows=()):
+    def __init__(self, code, *values, rows=()):
         self.code = code
         self.sentence = ERROR_SENTENCES[code] % values if values else ERROR_SENTENCES[code]
         super().__init__(self.sentence)
-        self.args = (code, list(rows))
+        self.args = (code, RowErrors(rows, self.sentence))
 
     def __str__(self):
-        text = f"{self.code}: {self.sentence}"
-        rows = self.args[1]
-        if not rows:
-            return text
-        first = "; ".join(
-            f"row {row['index']}: {', '.join(row['response_error_codes'])}" for row in rows[:5]
-        )
-        more = f" and {len(rows) - 5} more rows" if len(rows) > 5 else ""
-        return f"{text} ({first}{more})"
+        return f"{self.code}: {self.args[1]}"

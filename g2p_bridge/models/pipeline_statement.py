@@ -39,7 +39,7 @@ class AccountStatement(models.Model):
         """
         limit = self.env["g2p.bridge"]._parameter("statement_max_bytes")
         if len(content) > limit:
-            raise BridgeError(self.env, "STATEMENT_TOO_LARGE", limit)
+            raise BridgeError("STATEMENT_TOO_LARGE", limit)
         digest = hashlib.sha256(content).hexdigest()
         lock_for_transaction(self.env.cr, f"g2p.account.statement:{digest}")
         known = self.search([("content_sha256", "=", digest)], order="position")
@@ -75,7 +75,7 @@ class AccountStatement(models.Model):
                 problem = problem or error
                 continue
             return [(self._account_of(statement, banks), statement) for statement in statements]
-        raise BridgeError(self.env, "INVALID_STATEMENT", problem)
+        raise BridgeError("INVALID_STATEMENT", problem)
 
     def _connectors_of(self, banks):
         names = {bank.connector: bank for bank in banks if bank.connector}
@@ -91,10 +91,10 @@ class AccountStatement(models.Model):
                 break
         if len(found) != 1:
             masked = self.env["g2p.bridge"]._mask(statement.account_number)
-            raise BridgeError(self.env, "UNKNOWN_ACCOUNT", masked)
+            raise BridgeError("UNKNOWN_ACCOUNT", masked)
         if statement.currency != found.currency_id.name:
             raise BridgeError(
-                self.env, "STATEMENT_CURRENCY_MISMATCH", statement.currency, found.currency_id.name
+                "STATEMENT_CURRENCY_MISMATCH", statement.currency, found.currency_id.name
             )
         return found
 

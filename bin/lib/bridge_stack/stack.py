@@ -30,11 +30,11 @@ _RESULT = "bridge-stack-result:"
 _CREATE_USER = """
 from datetime import datetime, timedelta
 groups = env["res.groups"]
-for xml_id in groups_given:
+for xml_id in groups_given or ["base.group_user"]:
     groups |= env.ref(xml_id)
 users = env["res.users"].with_context(active_test=False, no_reset_password=True)
 user = users.search([("login", "=", login)]) or users.create(
-    {"login": login, "name": login, "group_ids": [(6, 0, [env.ref("base.group_user").id])]}
+    {"login": login, "name": login, "group_ids": [(6, 0, groups.ids)]}
 )
 user.write({"active": True, "group_ids": [(4, group.id) for group in groups]})
 keys = env["res.users.apikeys"].with_user(user).sudo()
@@ -292,7 +292,11 @@ class Stack:
         return JsonRpc(self.url, self.db, login, password_or_key)
 
     def create_user(self, login, groups=(), days=90):
-        """Give a user (created if needed) groups by XML id; return a new API key of theirs."""
+        """Give a user (created if needed) groups by XML id; return a new API key of theirs.
+
+        A new user has these groups and no other: a machine is no internal user. Without groups it
+        is an internal user.
+        """
         return self.odoo_shell(
             f"login, groups_given, days = {login!r}, {list(groups)!r}, {int(days)}\n{_CREATE_USER}"
         )
