@@ -120,7 +120,9 @@ class DisbursementEnvelope(models.Model):
         except BankRejected as error:
             self._funds_block_failed("FUNDS_BLOCK_FAILURE", error, self._next_attempt())
         except BankOutcomeUnknown as error:
-            self._funds_block_failed("ERROR", error, False)
+            # asked for again under the same key, where the bank honours it; else a person decides
+            honours = self.bank_id._get_connector().honours_idempotency_key
+            self._funds_block_failed("ERROR", error, honours and self._next_attempt())
         else:
             self._set_funds_blocked(answer["reference"], float(answer["amount"]))
             self._enqueue_advance()

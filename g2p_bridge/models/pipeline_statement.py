@@ -2,7 +2,7 @@ import hashlib
 from types import SimpleNamespace
 
 from odoo import SUPERUSER_ID, api, fields, models
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import AccessError, ConcurrencyError, UserError
 from odoo.tools import SQL
 
 from odoo.addons.queue_job.exception import RetryableJobError
@@ -10,7 +10,7 @@ from odoo.addons.queue_job.exception import RetryableJobError
 from ..connectors.errors import StatementInvalid
 from ..services.disbursement_id import new_ids
 from .g2p_bridge_error import BridgeError
-from .own_cursor import lock_for_transaction
+from .own_cursor import lock_for_transaction, own_cursor
 
 #: marks that take money out of the account, and that bring it back (MT940 :61: subfield 3)
 PASSES = {"debits": ("D", "RC"), "credits": ("C", "RD")}
@@ -41,8 +41,7 @@ class AccountStatement(models.Model):
         if len(content) > limit:
             raise BridgeError("STATEMENT_TOO_LARGE", limit)
         digest = hashlib.sha256(content).hexdigest()
-        lock_for_transaction(self.env.cr, f"g2p.account.statement:{digest}")
-        known = self.search([("content_sha256", "=", digest)], order="position")
+        known = self._find_uploaded(digest)
         if known and known.bank_id <= banks:
             return known
         parsed = self._parse(content, banks)
@@ -64,6 +63,22 @@ class AccountStatement(models.Model):
         attachment.write({"res_model": self._name, "res_id": statements[0].id})
         statements._enqueue_process()
         return statements
+
+    def _find_uploaded(self, digest):
+        """Return the statements of a file that was uploaded before; uploads of it pass one by one.
+
+        :raise ConcurrencyError: it was committed since our snapshot; Odoo runs the request again
+        """
+        lock_for_transaction(self.env.cr, f"g2p.account.statement:{digest}")
+        known = self.search([("content_sha256", "=", digest)], order="position")
+        with own_cursor(self.env) as cr:
+            cr.execute(
+                "SELECT count(*) FROM g2p_account_statement WHERE content_sha256 = %s", [digest]
+            )
+            [committed] = cr.fetchone()
+        if committed > len(known):
+            raise ConcurrencyError("the same file was uploaded meanwhile")
+        return known
 
     def _parse(self, content, banks):
         """Return [(funding account, statement)] by the connector of one of the banks."""

@@ -199,7 +199,8 @@ class TestFunds(PipelineCase):
         self.assertEqual(
             (envelope.state, envelope.funds_blocked_with_bank), ("needs_attention", "ERROR")
         )
-        self.run_jobs(envelope.with_user(self.officer).action_resume)
+        with freeze_time(fields.Datetime.now() + timedelta(minutes=20)):
+            self.run_jobs(envelope._cron_find_due_work)  # without human help
         self.assertEqual(envelope.state, "disbursed")
         self.assertEqual(len(self.fake.blocks), 1)
 
