@@ -1,6 +1,6 @@
 """Codes that leave the bridge, with their sentences, and the limits, with where each comes from."""
 
-#: what a caller's code can act on -> sentence for a person. Codes up to the blank line are OpenG2P's
+#: what a caller's code can act on -> sentence for a person. The first ones are OpenG2P's
 #: own, spelled as its bridge spells them; the others stand where it answers HTTP 500 or nothing.
 ERROR_SENTENCES = {
     "INVALID_PROGRAM_MNEMONIC": "No such benefit program is configured here for this caller.",
@@ -25,6 +25,7 @@ ERROR_SENTENCES = {
     "INVALID_DISBURSEMENT_ID": "There is no such disbursement for this caller.",
     "DISBURSEMENT_ALREADY_CANCELED": "The disbursement is cancelled already.",
     "DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED": "The payment may have left for the bank: it can no longer be cancelled.",
+    # from here on: codes of this bridge, where OpenG2P's answers HTTP 500 or says nothing
     "INVALID_DISBURSEMENT_CURRENCY_CODE": "The currency must be the ISO 4217 code of the program's funding account.",
     "INVALID_MIS_REFERENCE_NUMBER": "The mis_reference_number must be a text of 1 to 128 characters.",
     "DUPLICATE_MIS_REFERENCE_NUMBER": "The mis_reference_number stands already in this envelope.",

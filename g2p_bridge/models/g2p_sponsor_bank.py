@@ -119,12 +119,19 @@ class SponsorBank(models.Model):
         :raise UserError: none is chosen, or its addon is not installed
         """
         self.ensure_one()
-        name = f"g2p.bank.connector.{self.connector}"
-        if not self.connector or name not in self.env:
+        connector = self._connector_or_none()
+        if connector is None:
             raise UserError(
                 self.env._("Choose a connector for %s: install its bank addon first.", self.name)
             )
-        return self.env[name].sudo()
+        return connector
+
+    @api.private
+    def _connector_or_none(self):
+        """Return the connector model, or None where its addon is gone: one bank stops no other."""
+        self.ensure_one()
+        name = f"g2p.bank.connector.{self.connector}"
+        return self.env[name].sudo() if self.connector and name in self.env else None
 
     @api.private
     def _prepare_connector_options(self):

@@ -128,8 +128,10 @@ class DisbursementEnvelope(models.Model):
         :param BankUnavailable error: the bank (or mapper) surely did not get the call
         :param int attempts: calls made so far
         """
-        base = self.env["g2p.bridge"]._parameter("retry_seconds")
-        seconds = min(base * 2 ** max(attempts - 1, 0), MAX_BACK_OFF_S)
+        parameter = self.env["g2p.bridge"]._parameter
+        # each round of attempts begins with a short wait again
+        doublings = max(attempts - 1, 0) % parameter("max_attempts")
+        seconds = min(parameter("retry_seconds") * 2**doublings, MAX_BACK_OFF_S)
         return RetryableJobError(f"{error} ({error.code})", seconds=seconds)
 
     def _next_attempt(self):

@@ -335,8 +335,10 @@ class DisbursementBatch(models.Model):
             [("state", "=", "unknown"), ("state_since", "<=", before)], limit=limit, order="id"
         )
         for batch in batches:
-            connector = batch.bank_id._get_connector()
-            if connector.supports_inquiry or connector.honours_idempotency_key:
+            connector = batch.bank_id._connector_or_none()
+            if connector is not None and (
+                connector.supports_inquiry or connector.honours_idempotency_key
+            ):
                 batch._enqueue_disburse()
 
     # -- buttons --------------------------------------------------------------------------------

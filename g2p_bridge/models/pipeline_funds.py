@@ -308,11 +308,14 @@ class DisbursementEnvelope(models.Model):
                 ("state", "in", ["settled", "cancelled"]),
                 ("funds_released_at", "=", False),
                 ("funds_blocked_reference_number", "!=", False),
-                ("bank_id.connector", "!=", False),
             ],
             limit=limit,
             order="id",
-        ).filtered(lambda envelope: envelope.bank_id._get_connector().supports_release)
+        ).filtered(lambda envelope: envelope._bank_releases())
+
+    def _bank_releases(self):
+        connector = self.bank_id._connector_or_none()
+        return connector is not None and connector.supports_release
 
     # -- shared ---------------------------------------------------------------------------------
 

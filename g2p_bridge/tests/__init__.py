@@ -10,6 +10,7 @@ from . import (
     test_services_mt940,
     test_services_pure,
     test_statements,
+    test_states,
     test_views,
     test_wizards,
 )

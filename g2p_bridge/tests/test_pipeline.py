@@ -393,6 +393,16 @@ class TestDisburseFunds(PipelineCase):
         self.assertEqual(batch.state, "acknowledged")
         self.assertNothingTwice()
 
+    def test_a_bank_whose_addon_is_gone_stops_no_other(self):
+        batch = self.batch()
+        self.fake.script("initiate_payment", NO_ANSWER)
+        self.send(batch)
+        self.bank.connector = False
+        self.env.flush_all()
+        with freeze_time(fields.Datetime.now() + timedelta(hours=2)):
+            self._enqueued_by(batch.envelope_id._cron_find_due_work)
+        self.assertEqual(batch.state, "unknown")
+
     def test_a_bank_that_is_down_leaves_the_batch_ready(self):
         batch = self.batch()
         self.fake.script("initiate_payment", DOWN)

@@ -3,7 +3,6 @@
 import argparse
 import json
 import random
-import secrets
 import sys
 import time
 from contextlib import redirect_stdout
@@ -13,17 +12,13 @@ from decimal import Decimal
 import requests
 
 from bridge_stack.common import BridgeError, complain, say
-from bridge_stack.pbms import Pbms
 from bridge_stack.rpc import RpcError
 from bridge_stack.stack import Stack
+from bridge_stack.world import CURRENCY, World
 
-ACCOUNT = "1111000011"
 PROGRAM = "CHILD"
-CURRENCY = "USD"
-OPENING_BALANCE = Decimal("1000000000.00")
 UNRESOLVED_RATE = 0.02
 REVERSAL_RATE = 0.03
-LINKS_PER_CALL = 5000
 STATEMENT_DEADLINE_S = 30
 STALL_S = 180
 POLL_S = 0.3
@@ -105,81 +100,23 @@ class Demo:
     def __init__(self, stack, options):
         self.stack = stack
         self.options = options
-        self.admin = stack.rpc()
-        self.pbms = None
+        self.world = self.pbms = None
         self.display = Display(options.disbursements)
 
-    # the administrator
-
     def set_up(self):
-        """Open the account at the bank, and set bank, account, program and mapper up."""
+        """Set bank, account, program and mapper up, as the administrator does."""
         say("demo      setting up a bank, an account, a program and a mapper")
-        self._at_bank(
-            "/admin/accounts",
-            account_number=ACCOUNT,
-            currency=CURRENCY,
-            balance=str(OPENING_BALANCE),
-            account_holder="Ministry of the Demo",
+        self.world = World(
+            self.stack, mnemonic=PROGRAM, mapper=self.options.mapper, seed=self.options.seed
         )
-        currency = self.admin.execute(
-            "res.currency",
-            "search",
-            [("name", "=", CURRENCY)],
-            context={"active_test": False},
-        )
-        self.admin.execute("res.currency", "write", currency, {"active": True})
-        bank = self._create(
-            "g2p.sponsor.bank",
-            name="Example Bank",
-            code="EXAMPLE",
-            connector="example",
-            base_url=self.stack.bank_url,
-        )
-        account = self._create(
-            "g2p.funding.account",
-            name="Child benefit",
-            bank_id=bank,
-            account_number=ACCOUNT,
-            currency_id=currency[0],
-        )
-        self._create(
-            "g2p.benefit.program",
-            name="Child benefit",
-            mnemonic=PROGRAM,
-            funding_account_id=account,
-            mapper_id=self._create_mapper(),
-        )
-        login = f"pbms-{secrets.token_hex(3)}"
-        key = self.stack.create_user(login, ["g2p_bridge.group_pbms_api"])
-        self.pbms = Pbms(self.stack, login, key, PROGRAM, self.options.seed)
-
-    def _create(self, model, **values):
-        return self.admin.execute(model, "create", values)
-
-    def _create_mapper(self):
-        if self.options.mapper == "g2p_connect":
-            return self._create(
-                "g2p.account.mapper",
-                name="Account mapper",
-                provider="g2p_connect",
-                base_url=self.stack.mapper_url,
+        self.pbms = self.world.pbms
+        if self.options.mapper == "local":
+            chance = random.Random(self.options.seed)  # who is not found in a demo, no secret
+            self.world.link(
+                f"BEN{number:06d}"
+                for number in range(1, self.options.disbursements + 1)
+                if chance.random() >= UNRESOLVED_RATE
             )
-        mapper = self._create("g2p.account.mapper", name="Account mapper", provider="local")
-        chance = random.Random(self.options.seed)  # who is not found in a demo, no secret
-        links = [
-            {
-                "mapper_id": mapper,
-                "beneficiary_id": f"BEN{number:06d}",
-                "account_number": f"ACC{number:06d}",
-                "bank_code": "EXAMPLE_BANK",
-                "branch_code": "BR001",
-            }
-            for number in range(1, self.options.disbursements + 1)
-            if chance.random() >= UNRESOLVED_RATE
-        ]
-        for start in range(0, len(links), LINKS_PER_CALL):
-            self.admin.execute("g2p.account.link", "create", links[start : start + LINKS_PER_CALL])
-        return mapper
 
     # the program system
 
@@ -209,9 +146,8 @@ class Demo:
 
     def reconcile(self):
         """Have the bank settle and upload its statement, and wait until it is matched."""
-        self._at_bank("/admin/settle")
-        answer = self._at_bank("/admin/statements")
-        refused = [upload for upload in answer["uploads"] if not upload.get("uploaded", True)]
+        answer = self.world.settle()
+        refused = [upload for upload in answer["uploads"] if not upload["is_uploaded"]]
         if not answer["statements"] or refused:
             raise BridgeError(f"The bank's statement did not get into the bridge: {answer}")
         self._wait(self._all_reconciled, "all payments reconciled")
@@ -229,11 +165,6 @@ class Demo:
 
     def _bank_summary(self):
         answer = requests.get(f"{self.stack.bank_url}/ledger/summary", timeout=60)
-        answer.raise_for_status()
-        return answer.json()
-
-    def _at_bank(self, path, **body):
-        answer = requests.post(f"{self.stack.bank_url}{path}", json=body, timeout=600)
         answer.raise_for_status()
         return answer.json()
 

@@ -17,6 +17,10 @@ class Pbms:
     :param key: API key of a user of the PBMS API
     :param program: mnemonic
     :param seed: decides the amounts
+
+    :ivar amounts: MIS reference -> what is owed (Decimal)
+    :ivar states: MIS reference -> latest state that the changes feed told
+    :ivar ids: MIS reference -> disbursement id
     """
 
     def __init__(self, stack, login, key, program, seed=1):
@@ -24,8 +28,9 @@ class Pbms:
         self._program = program
         self._random = random.Random(seed)  # amounts of a demo, no secret
         self._cursor = ""
-        self.amounts = {}  # MIS reference -> Decimal
-        self.states = {}  # MIS reference -> latest state
+        self.amounts = {}
+        self.states = {}
+        self.ids = {}
         self.envelope_id = None
 
     def call(self, method, **arguments):
@@ -64,20 +69,30 @@ class Pbms:
         self.envelope_id = answer["disbursement_envelope_id"]
         return self.envelope_id
 
-    def send_disbursements(self, on_progress, rows_per_call=ROWS_PER_CALL):
+    def send_disbursements(self, on_progress=None, rows_per_call=ROWS_PER_CALL):
         """Send all disbursements, in calls of some size; the last may be smaller."""
-        rows = [self._row(reference, amount) for reference, amount in self.amounts.items()]
-        for start in range(0, len(rows), rows_per_call):
-            self.call(
-                "create_disbursements",
-                disbursement_envelope_id=self.envelope_id,
-                disbursements=rows[start : start + rows_per_call],
-                idempotency_key=f"{self.envelope_id}-{start}",
-            )
-            on_progress()
+        references = list(self.amounts)
+        for start in range(0, len(references), rows_per_call):
+            self.send_part(references[start : start + rows_per_call], f"{self.envelope_id}-{start}")
+            if on_progress:
+                on_progress()
+
+    def send_part(self, references, idempotency_key):
+        """Send some of the disbursements in one call; return the answer."""
+        answer = self.call(
+            "create_disbursements",
+            disbursement_envelope_id=self.envelope_id,
+            disbursements=[
+                self.row(reference, self.amounts[reference]) for reference in references
+            ],
+            idempotency_key=idempotency_key,
+        )
+        self.ids.update({row["mis_reference_number"]: row["disbursement_id"] for row in answer})
+        return answer
 
     @staticmethod
-    def _row(reference, amount):
+    def row(reference, amount):
+        """Return a disbursement as the API takes it; the reference decides the person."""
         number = reference.removeprefix("MIS")[-6:] if len(reference) <= 10 else reference
         return {
             "mis_reference_number": reference,
@@ -93,12 +108,13 @@ class Pbms:
             "get_disbursement_envelope_status", disbursement_envelope_id=self.envelope_id
         )
 
-    def follow_changes(self):
+    def follow_changes(self, limit=PAGE):
         """Read the changes feed to its end; afterwards :attr:`states` is up to date."""
         while True:
-            page = self.call("get_disbursement_changes", cursor=self._cursor, limit=PAGE)
+            page = self.call("get_disbursement_changes", cursor=self._cursor, limit=limit)
             for change in page["changes"]:
-                self.states[change["mis_reference_number"]] = change["status"]
+                if change["disbursement_envelope_id"] == self.envelope_id:
+                    self.states[change["mis_reference_number"]] = change["status"]
             self._cursor = page["cursor"]
             if not page["has_more"]:
                 return
