@@ -1,13 +1,25 @@
 """Fixtures of the whole-system tests: the real system, started once for all of them."""
 
+import functools
+from pathlib import Path
+
 import pytest
 
 from bridge_stack.browser import find_chromium
 from bridge_stack.stack import Stack
+from bridge_stack.world import PBMS_GROUP, World
+
+HERE = Path(__file__).resolve().parent
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Skip browser tests, with the reason, where there is no browser."""
+    """Put the whole-system tests last; skip browser tests where there is no browser.
+
+    At the end of each test class Odoo terminates all child processes of its own, which the system
+    that these tests share would be. Apart from that the order stays random.
+    """
+    items.sort(key=lambda item: HERE in item.path.parents)
     if find_chromium():
         return
     skip = pytest.mark.skip(reason="no Chromium: install it, or set CHROMIUM=/path/to/chromium")
@@ -21,11 +33,21 @@ def stack(request):
     """Yield the system on a fresh database: server with workers, job runner, bank, mapper.
 
     Tests share it, so each makes a program, an envelope and an account of its own. Tests that kill
-    a process bring it back (``stack.restart``).
+    a process bring it back (``stack.restart``). The mapper knows BEN000001 to BEN000150.
     """
-    with Stack(mapper=True) as running:
+    with Stack(mapper=True, mapper_options=("--count", "150")) as running:
         yield running
         running.keep_logs = bool(request.session.testsfailed)
+
+
+@pytest.fixture(scope="session")
+def new_world(stack):
+    """Return a function that makes a :class:`World` on the shared stack, with its arguments.
+
+    All have one program system's user, for another takes three seconds to make.
+    """
+    user = "pbms", stack.create_user("pbms", [PBMS_GROUP])
+    return functools.partial(World, stack, user=user)
 
 
 @pytest.fixture(scope="session")

@@ -46,21 +46,23 @@ class Pbms:
             f"MIS{index:07d}": Decimal(self._random.randint(1000, 20000)).scaleb(-2)
             for index in range(1, count + 1)
         }
+        self.ids = {}
 
     @property
     def declared_total(self):
         """The sum of all amounts (Decimal)."""
         return sum(self.amounts.values(), Decimal(0))
 
-    def create_envelope(self, cycle, currency, schedule_date):
-        """Declare what is owed, as one envelope."""
+    def create_envelope(self, cycle, currency, schedule_date, count=None):
+        """Declare what is owed, as one envelope; ``count`` payments, by default those drawn."""
+        count = count or len(self.amounts)
         answer = self.call(
             "create_disbursement_envelope",
             benefit_program_mnemonic=self._program,
             disbursement_frequency="Monthly",
             cycle_code_mnemonic=cycle,
-            number_of_beneficiaries=len(self.amounts),
-            number_of_disbursements=len(self.amounts),
+            number_of_beneficiaries=count,
+            number_of_disbursements=count,
             total_disbursement_amount=str(self.declared_total),
             disbursement_currency_code=currency,
             disbursement_schedule_date=schedule_date.isoformat(),

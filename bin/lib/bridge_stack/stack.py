@@ -1,5 +1,6 @@
 """The whole system as real processes: PostgreSQL, Odoo with its job runner, the example bank."""
 
+import functools
 import json
 import os
 import re
@@ -290,6 +291,11 @@ class Stack:
     def rpc(self, login=ADMIN[0], password_or_key=ADMIN[1]):
         """Return a :class:`~bridge_stack.rpc.JsonRpc` of a user, by default the administrator."""
         return JsonRpc(self.url, self.db, login, password_or_key)
+
+    @functools.cached_property
+    def admin(self):
+        """The administrator's :class:`~bridge_stack.rpc.JsonRpc`; logging in takes a second."""
+        return self.rpc()
 
     def create_user(self, login, groups=(), days=90):
         """Give a user (created if needed) groups by XML id; return a new API key of theirs.

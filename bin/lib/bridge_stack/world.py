@@ -46,7 +46,7 @@ class World:
         seed=1,
     ):
         self.stack = stack
-        self.admin = stack.rpc()
+        self.admin = stack.admin
         mark = secrets.token_hex(4).upper()
         self.mnemonic = mnemonic or f"PROG{mark}"
         self.account_number = f"ACCT{mark}"
@@ -94,12 +94,16 @@ class World:
         return self.admin.execute(model, "create", values)
 
     def _activate_currency(self):
-        archived_too = {"active_test": False}
         [currency] = self.admin.execute(
-            "res.currency", "search", [("name", "=", CURRENCY)], context=archived_too
+            "res.currency",
+            "search_read",
+            [("name", "=", CURRENCY)],
+            ["active"],
+            context={"active_test": False},
         )
-        self.admin.execute("res.currency", "write", [currency], {"active": True})
-        return currency
+        if not currency["active"]:  # a write empties the workers' caches, those of log-ins too
+            self.admin.execute("res.currency", "write", [currency["id"]], {"active": True})
+        return currency["id"]
 
     def _create_mapper(self, mapper):
         if mapper is None:

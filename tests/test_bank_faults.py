@@ -1,0 +1,239 @@
+"""A bank that fails in every way, and processes that die: each payment is made exactly once.
+
+The bank's ledger is the judge, not ours. ``times_ordered`` counts the orders of a payment; repeats
+that the bank knew by their Idempotency-Key are no further order.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+import requests
+from test_whole_way import assert_books_agree, beneficiaries, send
+
+from bridge_stack.rpc import RpcError
+from bridge_stack.stack import Stack
+from bridge_stack.world import PBMS_GROUP, World
+
+pytestmark = pytest.mark.stack
+
+COUNT = 30
+DEADLINE_S = 60
+#: nothing is asked again by the clock: the tests say when
+PARAMETERS = {"g2p_bridge.retry_seconds": "1", "g2p_bridge.recheck_minutes": "60"}
+BANK_VALUES = {"read_timeout": 2, "connect_timeout": 2, "max_batch_size": 10}
+OPERATIONS = ("block_funds", "initiate_payment")
+#: what the bank does, before or after the work, to a call
+FAULTS = [
+    {"fault": "reset"},
+    {"fault": "error_before"},
+    {"fault": "delay_before", "seconds": 6},
+    {"fault": "delay", "seconds": 4},
+    {"fault": "drop"},
+    {"fault": "error_after"},
+    {"fault": "garbage"},
+    {"fault": "half"},
+    {"fault": "refuse", "seconds": 3},
+]
+
+
+@pytest.fixture(scope="module")
+def impatient():
+    """Yield a system of its own, whose bridge does not wait long: its processes are killed."""
+    with Stack(channels="root:3") as running:
+        rpc = running.rpc()
+        for key, value in PARAMETERS.items():
+            rpc.execute("ir.config_parameter", "set_param", key, value)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def user(impatient):
+    """Return login and key of the one program system, for a user takes three seconds to make."""
+    return "pbms-faults", impatient.create_user("pbms-faults", [PBMS_GROUP])
+
+
+def impatient_world(stack, user):
+    world = World(stack, bank_values=BANK_VALUES, user=user)
+    world.link(beneficiaries(COUNT))
+    return world
+
+
+@pytest.fixture(scope="module")
+def worlds(impatient, user):
+    """Return a world for each fault: it was hit by it, and then got all the time it needs."""
+    made = {}
+    for operation in OPERATIONS:
+        for fault in FAULTS:
+            world = impatient_world(impatient, user)
+            HITS.get(fault["fault"], hit)(world, operation, fault)
+            made[operation, fault["fault"]] = world
+    press_on(*made.values())
+    for world in made.values():
+        world.settle()
+    return made
+
+
+def hit(world, operation, fault):
+    """Have the world's first such call meet the fault."""
+    world.at_bank("/admin/faults", endpoint=f"/{operation}", count=1, **fault)
+    send(world, COUNT)
+    wait_for_hit(world)
+
+
+def wait_for_hit(world):
+    def is_hit():
+        answer = requests.get(f"{world.stack.bank_url}/admin/faults", timeout=10)
+        return answer.json()["faults"][-1]["hits"]
+
+    world.stack.wait_until(is_hit, DEADLINE_S, "call that meets the fault")
+
+
+def hit_and_ask_early(world, operation, fault):
+    """Have it meet the fault, and ask the bank again while it has not begun with the call."""
+    hit(world, operation, fault)
+    press_on(world, deadline_s=fault["seconds"])
+
+
+def hit_closed_port(world, operation, fault):
+    """Close the bank's port while the call before this one is under way: that is answered."""
+    before = {"block_funds": "check_funds", "initiate_payment": "block_funds"}[operation]
+    world.at_bank("/admin/faults", endpoint=f"/{before}", count=1, fault="delay", seconds=1)
+    send(world, COUNT)
+    wait_for_hit(world)
+    world.at_bank("/admin/faults", **fault)
+
+    def is_refused():
+        calls = world.admin.execute(
+            "g2p.bank.call",
+            "search_read",
+            [("bank_id", "=", world.bank_id), ("operation", "=", operation)],
+            ["state", "attempts"],
+        )
+        return any(call["state"] == "unavailable" or call["attempts"] > 1 for call in calls)
+
+    world.stack.wait_until(is_refused, DEADLINE_S, "refused connection")
+    world.stack.wait_until(lambda: is_open(world.stack.bank_url), DEADLINE_S, "open port")
+
+
+def is_open(url):
+    try:
+        return requests.get(f"{url}/ping", timeout=10).ok
+    except requests.ConnectionError:
+        return False
+
+
+#: how a world comes to meet a fault, where simply switching it on would not do
+HITS = {"delay_before": hit_and_ask_early, "refuse": hit_closed_port}
+
+
+def press_on(*worlds, deadline_s=DEADLINE_S):
+    """Do what the clock does in production, only sooner, until all is sent or time is over.
+
+    Whether all was sent is for each test to say: one world that is stuck fails no other's test.
+    """
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end and not all(map(is_sent, map(status_of, worlds))):
+        forward(worlds[0].stack)
+        with contextlib.suppress(RpcError):  # the real cron is at it in this very second
+            worlds[0].run_cron()
+        time.sleep(0.5)
+
+
+def status_of(world):
+    """Return the envelope's status; None while there is no server to ask."""
+    try:
+        return world.pbms.status()
+    except requests.ConnectionError:
+        return None
+
+
+def is_sent(status):
+    return status and status["number_of_disbursements_shipped"] == COUNT
+
+
+def forward(stack):
+    """Let a day pass for what waits: rechecks of problems and of unknown batches."""
+    with stack.postgres.cursor(stack.db) as cursor:
+        cursor.execute(
+            """
+            UPDATE g2p_disbursement_envelope SET next_attempt_at = now() - interval '1 day'
+             WHERE next_attempt_at > now();
+            UPDATE g2p_disbursement_batch SET state_since = now() - interval '1 day'
+             WHERE state = 'unknown' AND state_since > now() - interval '1 hour';
+            """
+        )
+
+
+def assert_each_paid_once(world):
+    ledger = world.ledger()
+    assert len(ledger["payments"]) == COUNT
+    assert {payment["times_ordered"] for payment in ledger["payments"]} == {1}
+    assert ledger["refused_orders"] == []
+    assert len(ledger["blocks"]) == 1
+    world.stack.wait_until(
+        lambda: world.pbms.status()["number_of_disbursements_reconciled"] == COUNT,
+        DEADLINE_S,
+        "reconciled",
+    )
+    assert_books_agree(world)
+
+
+@pytest.mark.parametrize("fault", [fault["fault"] for fault in FAULTS])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_fault_of_the_bank_pays_nobody_twice_and_forgets_nobody(worlds, operation, fault):
+    assert_each_paid_once(worlds[operation, fault])
+
+
+def killed_while_paying(stack, user, kill):
+    """Have ``kill(worker)`` end a process while a payment call of that worker is under way.
+
+    :return: the world, after all has been sent
+    """
+    world = impatient_world(stack, user)
+    world.at_bank(
+        "/admin/faults", endpoint="/initiate_payment", fault="delay", seconds=1.5, count=1
+    )
+    send(world, COUNT)
+    worker = stack.wait_until(lambda: paying_worker(world), DEADLINE_S, "payment under way")
+    kill(worker)
+    press_on(world)
+    world.settle()
+    return world
+
+
+def paying_worker(world):
+    """Return the id of the worker that waits for the bank, once the bank has its payments."""
+    if not world.ledger()["payments"]:
+        return None
+    bank_port = urlsplit(world.stack.bank_url).port
+    for pid in world.stack.worker_pids():
+        for connection in psutil.Process(pid).net_connections("tcp"):
+            if connection.raddr and connection.raddr.port == bank_port:
+                return pid
+    return None
+
+
+def test_a_worker_killed_while_it_pays_costs_nothing(impatient, user):
+    world = killed_while_paying(impatient, user, lambda worker: os.kill(worker, signal.SIGKILL))
+    assert_each_paid_once(world)
+
+
+def test_a_server_killed_while_it_pays_costs_nothing(impatient, user):
+    def kill(_worker):
+        impatient.kill("server")
+        impatient.restart("server")
+
+    assert_each_paid_once(killed_while_paying(impatient, user, kill))
+
+
+def test_a_bank_killed_while_it_pays_costs_nothing(impatient, user):
+    def kill(_worker):
+        impatient.kill("bank")
+        impatient.restart("bank")
+
+    assert_each_paid_once(killed_while_paying(impatient, user, kill))
