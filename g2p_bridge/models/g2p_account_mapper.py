@@ -97,6 +97,7 @@ class AccountMapper(models.Model):
 
     def action_view_links(self):
         """Open the links of the built-in table."""
+        self.check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id("g2p_bridge.g2p_account_link_action")
         return {
             **action,

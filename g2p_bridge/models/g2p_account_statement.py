@@ -122,6 +122,7 @@ class AccountStatement(models.Model):
 
     def action_view_lines(self):
         """Open the entries."""
+        self.check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "g2p_bridge.g2p_account_statement_line_action"
         )

@@ -109,10 +109,12 @@ class Disbursement(models.Model):
 
     def action_view_envelope(self):
         """Open the envelope of the payment."""
+        self.check_access("read")
         return self.envelope_id._get_records_action()
 
     def action_view_batch(self):
         """Open the batch of the payment."""
+        self.check_access("read")
         return self.batch_id._get_records_action()
 
     @api.private

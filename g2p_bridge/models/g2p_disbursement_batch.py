@@ -90,6 +90,7 @@ class DisbursementBatch(models.Model):
 
     def action_view_disbursements(self):
         """Open the payments of the batch."""
+        self.check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id("g2p_bridge.g2p_disbursement_action")
         return {**action, "domain": [("batch_id", "=", self.id)], "context": {}}
 

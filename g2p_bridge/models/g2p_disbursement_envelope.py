@@ -455,6 +455,7 @@ class DisbursementEnvelope(models.Model):
 
     def action_view_disbursements(self):
         """Open the payments; ``state`` in the context narrows them."""
+        self.check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id("g2p_bridge.g2p_disbursement_action")
         domain = [("envelope_id", "=", self.id)]
         if state := self.env.context.get("disbursement_state"):
@@ -463,6 +464,7 @@ class DisbursementEnvelope(models.Model):
 
     def action_view_batches(self):
         """Open the batches."""
+        self.check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "g2p_bridge.g2p_disbursement_batch_action"
         )
@@ -470,11 +472,13 @@ class DisbursementEnvelope(models.Model):
 
     def action_view_calls(self):
         """Open the bank calls."""
+        self.check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id("g2p_bridge.g2p_bank_call_action")
         return {**action, "domain": [("envelope_id", "=", self.id)], "context": {}}
 
     def action_view_statement_lines(self):
         """Open the statement lines of the envelope's payments."""
+        self.check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id(
             "g2p_bridge.g2p_account_statement_line_action"
         )
