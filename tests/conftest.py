@@ -35,7 +35,7 @@ def stack(request):
     Tests share it, so each makes a program, an envelope and an account of its own. Tests that kill
     a process bring it back (``stack.restart``). The mapper knows BEN000001 to BEN000150.
     """
-    with Stack(mapper=True, mapper_options=("--count", "150")) as running:
+    with Stack(workers=4, mapper=True, mapper_options=("--count", "150")) as running:
         yield running
         running.keep_logs = bool(request.session.testsfailed)
 

@@ -45,9 +45,8 @@ FAULTS = [
 def impatient():
     """Yield a system of its own, whose bridge does not wait long: its processes are killed."""
     with Stack(channels="root:3") as running:
-        rpc = running.rpc()
         for key, value in PARAMETERS.items():
-            rpc.execute("ir.config_parameter", "set_param", key, value)
+            running.admin.execute("ir.config_parameter", "set_param", key, value)
         yield running
 
 
@@ -96,6 +95,12 @@ def wait_for_hit(world):
 def hit_and_ask_early(world, operation, fault):
     """Have it meet the fault, and ask the bank again while it has not begun with the call."""
     hit(world, operation, fault)
+
+    def is_given_up():
+        status = world.pbms.status()
+        return status["attention_code"] or status["number_of_disbursements_unknown"]
+
+    world.stack.wait_until(is_given_up, DEADLINE_S, "time-out")
     press_on(world, deadline_s=fault["seconds"])
 
 

@@ -1,26 +1,51 @@
 """Every door of the API, from outside: what goes in, what comes out, how a refusal arrives."""
 
 import json
-import subprocess
-import xmlrpc.client
 from datetime import datetime, timezone
+from functools import partial
 
-import odoorpc
 import pytest
 import requests
-
-from bridge_stack.pbms import Pbms
-from bridge_stack.rpc import RpcError
-from bridge_stack.world import World
+from doors import (
+    ACCESS_DENIED,
+    ACCESS_ERROR,
+    DOORS,
+    CurlDoor,
+    Json2Door,
+    JsonRpcDoor,
+    OdooRpcDoor,
+    Refused,
+    XmlRpcDoor,
+    curl,
+)
+from test_whole_way import send, wait_for
 
 pytestmark = pytest.mark.stack
 
 BRIDGE = "g2p.bridge"
+MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def world(stack):
-    return World(stack, mapper=None)
+def world(new_world):
+    return new_world(mapper=None)
+
+
+@pytest.fixture(params=DOORS, ids=lambda door_class: door_class.__name__)
+def door_class(request):
+    return request.param
+
+
+@pytest.fixture
+def pbms(door_class, world):
+    """Return a function that calls the facade through the door as the program system."""
+    return partial(door_class(world.stack, world.login, world.key).call, BRIDGE)
+
+
+@pytest.fixture
+def bank(door_class, world):
+    """Return the same as the bank."""
+    return partial(door_class(world.stack, "example-bank", world.stack.bank_key).call, BRIDGE)
 
 
 def envelope_request(world, count=2, amount=100, **values):
@@ -42,7 +67,7 @@ def rows(count=2, amount=100):
         {
             "mis_reference_number": f"MIS{index}",
             "beneficiary_id": f"BEN{index}",
-            "beneficiary_name": f"Person {index}",
+            "beneficiary_name": f"Zoë Müller {index}",
             "disbursement_amount": amount,
             "narrative": "Grant",
         }
@@ -50,210 +75,166 @@ def rows(count=2, amount=100):
     ]
 
 
-class JsonRpcDoor:
-    """``/jsonrpc``, execute_kw."""
-
-    def __init__(self, world):
-        self.pbms = world.pbms
-
-    def call(self, method, **arguments):
-        return self.pbms.call(method, **arguments)
-
-    def refusal(self, method, **arguments):
-        with pytest.raises(RpcError) as caught:
-            self.pbms.call(method, **arguments)
-        return caught.value.arguments
+def refusal_of(call, *arguments, **named):
+    with pytest.raises(Refused) as caught:
+        call(*arguments, **named)
+    return caught.value
 
 
-class XmlRpcDoor:
-    """``/xmlrpc/2/object``."""
-
-    def __init__(self, world):
-        self.world = world
-        url, stack = f"{world.stack.url}/xmlrpc/2", world.stack
-        self.uid = xmlrpc.client.ServerProxy(f"{url}/common").authenticate(
-            stack.db, world.login, world.key, {}
-        )
-        self.models = xmlrpc.client.ServerProxy(f"{url}/object")
-
-    def call(self, method, **arguments):
-        return self.models.execute_kw(
-            self.world.stack.db, self.uid, self.world.key, BRIDGE, method, [], arguments
-        )
-
-    def refusal(self, method, **arguments):
-        with pytest.raises(xmlrpc.client.Fault) as caught:
-            self.call(method, **arguments)
-        return [caught.value.faultString.split(":")[0]]
+def has_null(answer):
+    if isinstance(answer, dict):
+        return any(map(has_null, answer.values()))
+    return any(map(has_null, answer)) if isinstance(answer, list) else answer is None
 
 
-class Json2Door:
-    """``/json/2`` with a bearer API key."""
+def test_the_program_system_does_all_its_work_through_the_door(world, pbms):
+    answers = []
 
-    def __init__(self, world):
-        self.url = f"{world.stack.url}/json/2/{BRIDGE}"
-        self.headers = {"Authorization": f"bearer {world.key}"}
+    def call(method, **arguments):
+        answers.append(pbms(method, **arguments))
+        return answers[-1]
 
-    def post(self, method, arguments):
-        return requests.post(
-            f"{self.url}/{method}", json=arguments, headers=self.headers, timeout=60
-        )
-
-    def call(self, method, **arguments):
-        answer = self.post(method, arguments)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def refusal(self, method, **arguments):
-        answer = self.post(method, arguments)
-        assert answer.status_code == 422
-        return answer.json()["arguments"]
-
-
-class OdooRpcDoor:
-    """The ``odoorpc`` library."""
-
-    def __init__(self, world):
-        host, port = world.stack.url.removeprefix("http://").split(":")
-        self.odoo = odoorpc.ODOO(host, port=int(port))
-        self.odoo.login(world.stack.db, world.login, world.key)
-
-    def call(self, method, **arguments):
-        return self.odoo.execute_kw(BRIDGE, method, [], arguments)
-
-    def refusal(self, method, **arguments):
-        with pytest.raises(odoorpc.error.RPCError) as caught:
-            self.call(method, **arguments)
-        return caught.value.info["data"]["arguments"]
-
-
-class CurlDoor:
-    """Plain ``curl`` on ``/json/2``."""
-
-    def __init__(self, world):
-        self.world = world
-
-    def curl(self, method, arguments):
-        command = [
-            "curl",
-            "--silent",
-            "--write-out",
-            "\n%{http_code}",
-            "--header",
-            "Content-Type: application/json",
-            "--header",
-            f"Authorization: bearer {self.world.key}",
-            "--data",
-            "@-",
-            f"{self.world.stack.url}/json/2/{BRIDGE}/{method}",
-        ]
-        done = subprocess.run(
-            command,
-            input=json.dumps(arguments),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        body, _newline, status = done.stdout.rpartition("\n")
-        return int(status), json.loads(body)
-
-    def call(self, method, **arguments):
-        status, body = self.curl(method, arguments)
-        assert status == 200, body
-        return body
-
-    def refusal(self, method, **arguments):
-        status, body = self.curl(method, arguments)
-        assert status == 422
-        return body["arguments"]
-
-
-DOORS = [JsonRpcDoor, XmlRpcDoor, Json2Door, OdooRpcDoor, CurlDoor]
-
-
-@pytest.mark.parametrize("door_class", DOORS)
-def test_the_whole_pbms_side_can_be_driven_through_the_door(world, door_class):
-    door = door_class(world)
-    envelope = door.call("create_disbursement_envelope", **envelope_request(world))
+    envelope = call("create_disbursement_envelope", **envelope_request(world))
     envelope_id = envelope["disbursement_envelope_id"]
-    amended = door.call(
+    amended = call(
         "amend_disbursement_envelope",
         disbursement_envelope_id=envelope_id,
         number_of_disbursements=3,
         total_disbursement_amount="300.00",
     )
     assert amended["total_disbursement_amount"] == 300
-    created = door.call(
+    created = call(
         "create_disbursements", disbursement_envelope_id=envelope_id, disbursements=rows(3)
     )
+    assert created[0]["beneficiary_name"] == "Zoë Müller 0"
     ids = [row["disbursement_id"] for row in created]
     assert len(set(ids)) == 3
-    [cancelled] = door.call("cancel_disbursements", disbursement_ids=ids[:1], reason="moved")
+    [cancelled] = call("cancel_disbursements", disbursement_ids=ids[:1], reason="moved")
     assert cancelled["cancellation_status"] == "Cancelled"
-    status = door.call("get_disbursement_envelope_status", disbursement_envelope_id=envelope_id)
+    status = call("get_disbursement_envelope_status", disbursement_envelope_id=envelope_id)
     assert status["number_of_disbursements_received"] == 3
     assert status["number_of_disbursements_cancelled"] == 1
-    first, second, third = door.call("get_disbursement_status", disbursement_ids=ids)
+    first, second, third = call("get_disbursement_status", disbursement_ids=ids)
     assert [first["status"], second["status"]] == ["cancelled", third["status"]]
-    assert ids[0] in changes_of(door)
-    door.call("cancel_disbursement_envelope", disbursement_envelope_id=envelope_id)
+    assert set(ids) <= set(ids_in_feed(call))
+    call("cancel_disbursement_envelope", disbursement_envelope_id=envelope_id)
+    assert not has_null(answers)
 
 
-def changes_of(door):
-    """Return the ids in the changes feed, read to its end in small pages."""
+def ids_in_feed(call):
+    """Return the ids in the changes feed, read to its end in pages."""
     found, cursor = [], ""
     while True:
-        page = door.call("get_disbursement_changes", cursor=cursor, limit=7)
+        page = call("get_disbursement_changes", cursor=cursor, limit=500)
         found += [change["disbursement_id"] for change in page["changes"]]
         cursor = page["cursor"]
         if not page["has_more"]:
             return found
 
 
-@pytest.mark.parametrize("door_class", DOORS)
-def test_a_refusal_carries_its_code_through_the_door(world, door_class):
-    door = door_class(world)
-    refusal = door.refusal(
-        "create_disbursement_envelope", **envelope_request(world, benefit_program_mnemonic="NOPE")
-    )
-    assert refusal[0] == "INVALID_PROGRAM_MNEMONIC"
+def test_the_bank_does_all_its_work_through_the_door(world, door_class, bank):
+    send(world, 1, cycle=door_class.__name__)
+    wait_for(world, shipped=1)
+    [one] = world.pbms.ids.values()
+    updates = [{"disbursement_id": one, "status": "accepted", "bank_reference": "REF1"}]
+    answer = bank("update_status_of_disbursements", updates=updates)
+    assert answer == [{"disbursement_id": one, "status": "sent", "response_error_codes": []}]
+    number = f"{DOORS.index(door_class) + 100}"
+    uploaded = bank("upload_mt940", statement=statement(world, number), filename="a.sta")
+    assert uploaded["statements"][0]["statement_number"] == number
+    assert not has_null(uploaded)
+    again = bank("upload_mt940", statement=statement(world, number), filename="a.sta")
+    assert again["statement_id"] == uploaded["statement_id"]
 
 
-@pytest.mark.parametrize("door_class", [JsonRpcDoor, Json2Door, OdooRpcDoor, CurlDoor])
-def test_bad_rows_of_a_thousand_are_named_through_the_door(world, door_class):
-    door = door_class(world)
+# -- refusals -----------------------------------------------------------------------------------
+
+
+def bad_rows(world, pbms):
+    """Send a thousand rows of which two are wrong; return how that is refused."""
     request = envelope_request(world, count=1000)
-    envelope_id = door.call("create_disbursement_envelope", **request)["disbursement_envelope_id"]
+    envelope_id = pbms("create_disbursement_envelope", **request)["disbursement_envelope_id"]
     thousand = rows(1000)
     thousand[411]["disbursement_amount"] = -5
-    code, errors = door.refusal(
-        "create_disbursements", disbursement_envelope_id=envelope_id, disbursements=thousand
+    thousand[999]["beneficiary_id"] = ""
+    return refusal_of(
+        pbms, "create_disbursements", disbursement_envelope_id=envelope_id, disbursements=thousand
     )
-    assert code == "INVALID_DISBURSEMENT_PAYLOAD"
-    assert errors == [
-        {
-            "index": 411,
-            "mis_reference_number": "MIS411",
-            "response_error_codes": ["INVALID_DISBURSEMENT_AMOUNT"],
-        }
+
+
+@pytest.mark.parametrize(
+    "door_class", [JsonRpcDoor, Json2Door, CurlDoor, OdooRpcDoor], indirect=True
+)
+def test_a_refusal_is_its_code_and_the_rows_it_means(world, door_class, pbms):
+    refusal = bad_rows(world, pbms)
+    assert refusal.arguments == [
+        "INVALID_DISBURSEMENT_PAYLOAD",
+        [
+            {
+                "index": 411,
+                "mis_reference_number": "MIS411",
+                "response_error_codes": ["INVALID_DISBURSEMENT_AMOUNT"],
+            },
+            {
+                "index": 999,
+                "mis_reference_number": "MIS999",
+                "response_error_codes": ["INVALID_BENEFICIARY_ID"],
+            },
+        ],
     ]
+    assert refusal.status == (422 if issubclass(door_class, Json2Door) else 200)
 
 
-def test_a_message_reads_as_a_sentence_and_hides_no_code(world):
-    answer = Json2Door(world).post("get_disbursement_envelope_status", {})
+@pytest.mark.parametrize("door_class", [XmlRpcDoor], indirect=True)
+def test_an_xml_rpc_fault_begins_with_the_code_and_names_the_rows(world, pbms):
+    [text] = bad_rows(world, pbms).arguments
+    assert text.startswith("INVALID_DISBURSEMENT_PAYLOAD: ")
+    assert "row 411: INVALID_DISBURSEMENT_AMOUNT; row 999: INVALID_BENEFICIARY_ID" in text
+
+
+def test_an_argument_that_does_not_exist_is_not_ignored(pbms):
+    refusal = refusal_of(pbms, "get_disbursement_status", disbursement_idz=["X"])
+    assert "disbursement_idz" in refusal.arguments[0]
+
+
+def test_a_message_reads_as_a_sentence(world):
+    answer = requests.post(
+        f"{world.stack.url}/json/2/{BRIDGE}/get_disbursement_envelope_status",
+        json={},
+        headers={"Authorization": f"bearer {world.key}"},
+        timeout=60,
+    )
     assert answer.json()["message"].startswith("INVALID_DISBURSEMENT_ENVELOPE_ID\nThe ")
 
 
-# -- statements over HTTP ---------------------------------------------------------------------
+def test_a_wrong_key_opens_no_door(world, door_class):
+    def enter():
+        return door_class(world.stack, world.login, "wrong").call(
+            BRIDGE, "get_disbursement_changes"
+        )
+
+    refusal = refusal_of(enter)
+    if issubclass(door_class, Json2Door):
+        assert refusal.status == 401
+    else:
+        assert refusal.name == ACCESS_DENIED
 
 
-def statement(world, *, number="1/1"):
+def test_a_key_without_the_group_opens_the_other_side_at_no_door(door_class, pbms, bank):
+    for call, method in ((bank, "get_disbursement_changes"), (pbms, "upload_mt940")):
+        refusal = refusal_of(call, method)
+        assert refusal.name == ACCESS_ERROR
+        assert refusal.status == (403 if issubclass(door_class, Json2Door) else 200)
+
+
+# -- statements over HTTP -----------------------------------------------------------------------
+
+
+def statement(world, number="1"):
     today = datetime.now(timezone.utc).strftime("%y%m%d")
     balance = f"C{today}USD1000000000,00"
-    return (
-        f":20:DOOR\n:25:{world.account_number}\n:28C:{number}\n:60F:{balance}\n:62F:{balance}\n-\n"
-    )
+    account = world.account_number
+    return f":20:DOOR\n:25:{account}\n:28C:{number}/1\n:60F:{balance}\n:62F:{balance}\n-\n"
 
 
 def upload(world, content, key=None, **options):
@@ -263,45 +244,61 @@ def upload(world, content, key=None, **options):
     return requests.post(f"{world.stack.url}/g2p_bridge/upload_mt940", timeout=60, **options)
 
 
-def test_curl_uploads_a_statement(world, tmp_path):
+def test_curl_uploads_the_banks_statement_and_payments_are_reconciled(new_world, tmp_path):
+    world = new_world(mapper=None)
+    send(world, 2)
+    wait_for(world, shipped=2)
+    world.at_bank("/admin/settle")
+    made = world.at_bank("/admin/statements", account_number=world.account_number, upload=False)
     file = tmp_path / "statement.mt940"
-    file.write_text(statement(world), encoding="utf-8")
-    done = subprocess.run(
-        [
-            "curl",
-            "--silent",
-            "--header",
-            f"Authorization: Bearer {world.stack.bank_key}",
-            "--form",
-            f"statement_file=@{file};type=text/plain",
-            f"{world.stack.url}/g2p_bridge/upload_mt940",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
+    [number] = made["statements"]
+    content = requests.get(f"{world.stack.bank_url}/admin/statements/{number}", timeout=60).content
+    file.write_bytes(content)
+    output = curl(
+        "--header",
+        f"Authorization: Bearer {world.stack.bank_key}",
+        "--form",
+        f"statement_file=@{file}",
+        f"{world.stack.url}/g2p_bridge/upload_mt940",
     )
-    answer = json.loads(done.stdout)
+    answer = json.loads(output)
     assert answer["header"]["status"] == "succ"
     assert len(answer["message"]) == 16
-    assert upload(world, statement(world)).json()["message"] == answer["message"]
+    wait_for(world, reconciled=2)
+    assert upload(world, content).json()["message"] == answer["message"]
 
 
-def test_the_facade_takes_a_statement_as_text(world):
-    bank = Pbms(world.stack, "example-bank", world.stack.bank_key, world.mnemonic)
-    answer = bank.call("upload_mt940", statement=statement(world, number="7/1"))
-    assert answer["statements"][0]["statement_number"] == "7"
-
-
-def test_a_file_that_is_no_statement_is_refused_with_its_code(world):
-    answer = upload(world, "hello, not a statement")
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"hello, not a statement", "INVALID_STATEMENT"),
+        (b"", "INVALID_STATEMENT"),
+        (b"\x00\xff" * 500, "INVALID_STATEMENT"),
+        (b" " * (33 * MIB), "STATEMENT_TOO_LARGE"),
+    ],
+    ids=["text", "empty", "bytes", "large"],
+)
+def test_a_file_that_is_no_statement_is_refused_with_its_code(world, content, code):
+    answer = upload(world, content)
     assert answer.status_code == 200
     header = answer.json()["header"]
-    assert (header["status"], header["status_reason_message"]) == ("rjct", "INVALID_STATEMENT")
+    assert (header["status"], header["status_reason_message"]) == ("rjct", code)
 
 
-def test_a_missing_part_is_a_bad_request(world):
-    answer = upload(world, "", files=None, data={"other": "1"})
+def test_a_statement_of_an_account_that_nobody_knows_is_refused(world):
+    content = statement(world).replace(world.account_number, "NOBODYS")
+    header = upload(world, content).json()["header"]
+    assert header["status_reason_message"] == "UNKNOWN_ACCOUNT"
+
+
+def test_a_body_larger_than_the_limit_is_not_even_read(world):
+    answer = upload(world, b" " * (65 * MIB))
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("field", ["other", "statement_file"])
+def test_a_missing_file_is_a_bad_request(world, field):
+    answer = upload(world, "", files=None, data={field: "text, no file"})
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["code"] == "G2P-REQ-102"
 
