@@ -31,7 +31,7 @@ OPERATIONS = ("block_funds", "initiate_payment")
 FAULTS = [
     {"fault": "reset"},
     {"fault": "error_before"},
-    {"fault": "delay_before", "seconds": 6},
+    {"fault": "delay_before", "seconds": 10},  # time-out, and 5 s if a job finds it locked
     {"fault": "delay", "seconds": 4},
     {"fault": "drop"},
     {"fault": "error_after"},
@@ -42,12 +42,13 @@ FAULTS = [
 
 
 @pytest.fixture(scope="module")
-def impatient():
+def impatient(request):
     """Yield a system of its own, whose bridge does not wait long: its processes are killed."""
     with Stack(channels="root:3") as running:
         for key, value in PARAMETERS.items():
             running.admin.execute("ir.config_parameter", "set_param", key, value)
         yield running
+        running.keep_logs = bool(request.session.testsfailed)
 
 
 @pytest.fixture(scope="module")
