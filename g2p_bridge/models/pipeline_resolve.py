@@ -4,6 +4,7 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ..connectors.errors import BankRejected, BankUnavailable
+from .own_cursor import own_cursor
 from .pipeline_funds import ALWAYS
 
 NO_ANSWER = ("NO_ANSWER", "The mapper did not answer for this beneficiary")
@@ -75,6 +76,8 @@ class DisbursementEnvelope(models.Model):
         self.ensure_one()
         if self.state not in self._WORKING and self.state != "needs_attention":
             return f"not due ({self.state})"
+        if not self._take_slice(first_id, last_id, states):
+            return "looked up by another job"
         where = SQL(
             "d.envelope_id = %s AND d.id BETWEEN %s AND %s AND d.state = ANY(%s)",
             self.id,
@@ -99,6 +102,31 @@ class DisbursementEnvelope(models.Model):
             )
         )
         return "looked up"
+
+    def _take_slice(self, first_id, last_id, states):
+        """Keep other jobs from the slice; say whether there is something to look up in it.
+
+        The same slice is enqueued again while its job runs (an identity key ignores started jobs).
+        What that one committed since our snapshot may not be touched: hence the second cursor.
+        """
+        self.env.cr.execute(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))",
+            [f"g2p.disbursement.envelope.slice:{self.id}:{first_id}"],
+        )
+        if not self.env.cr.fetchone()[0]:
+            return False
+        with own_cursor(self.env) as cr:
+            cr.execute(
+                SQL(
+                    "SELECT EXISTS (SELECT FROM g2p_disbursement WHERE envelope_id = %s"
+                    " AND id BETWEEN %s AND %s AND state = ANY(%s))",
+                    self.id,
+                    first_id,
+                    last_id,
+                    list(states),
+                )
+            )
+            return cr.fetchone()[0]
 
     def _resolve_to_ids(self, where):
         """The bank knows the accounts: the beneficiary ids travel to it."""
