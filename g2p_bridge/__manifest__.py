@@ -26,6 +26,8 @@
         "views/g2p_account_mapper_views.xml",
         "views/g2p_benefit_program_views.xml",
         "views/g2p_bank_call_views.xml",
+        "views/g2p_bank_health_views.xml",
+        "views/g2p_ledger_difference_views.xml",
         "views/g2p_disbursement_journal_views.xml",
         "views/g2p_disbursement_views.xml",
         "views/g2p_disbursement_batch_views.xml",

@@ -92,6 +92,9 @@ PARAMETERS = {
     "g2p_bridge.max_attempts": 5,
     "g2p_bridge.retry_seconds": 10,
     "g2p_bridge.recheck_minutes": 15,
+    "g2p_bridge.breaker_failures": 5,
+    "g2p_bridge.breaker_seconds": 30,
+    "g2p_bridge.breaker_longest_seconds": 300,
     "g2p_bridge.disbursement_sla_days": 3,
     "g2p_bridge.statement_max_bytes": 32 * 1024 * 1024,
 }

@@ -71,6 +71,22 @@ def assert_books_agree(world):
     paid = Decimal(repr(status["total_disbursement_amount_reconciled"])) - reversed_amount
     assert paid == totals["reconciled"][1]
     assert status["number_of_disbursements_reversed"] == totals["reversed"][0]
+    assert_ledger_ties(world)
+
+
+def assert_ledger_ties(world):
+    """The bridge's own check of all its books finds nothing to say of the world's envelopes."""
+    envelopes = world.admin.execute(
+        "g2p.disbursement.envelope", "search", [("program_id", "=", world.program_id)]
+    )
+    action = world.admin.execute("g2p.disbursement.envelope", "action_check_ledger", envelopes)
+    differences = world.admin.execute(
+        "g2p.ledger.difference",
+        "search_read",
+        [("envelope_id", "in", envelopes), ("is_gone", "=", False)],
+        ["rule", "subject", "expected", "found"],
+    )
+    assert (action["type"], differences) == ("ir.actions.client", [])
 
 
 @contextmanager

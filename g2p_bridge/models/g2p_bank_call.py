@@ -89,6 +89,7 @@ class BankCall(models.Model):
         :param dict intent: what a repeat must say in the same words (the amount); it changes only
             after the bank surely did not get the call
         :return: StartedCall
+        :raise RetryableJobError: the bank (or mapper) is down; it is asked again later
         """
         envelope = subject if subject._name == "g2p.disbursement.envelope" else subject.envelope_id
         bank = envelope.funding_account_id.bank_id
@@ -107,6 +108,7 @@ class BankCall(models.Model):
             "started_at": fields.Datetime.now(),
             "intent": json.dumps(intent),
         }
+        self.env["g2p.bank.health"]._gate(values["bank_id"], values["mapper_id"])
         with own_cursor(self.env) as cr:
             cr.execute(
                 SQL(
@@ -172,14 +174,24 @@ class BankCall(models.Model):
             "request_masked": last and last.request_masked,
             "response_masked": last and last.response_masked,
         }
-        self._write_own(call, values)
+        health = self.env["g2p.bank.health"]
+        with own_cursor(self.env) as cr:
+            called = self._write_on(cr, call, values)
+            if error is None or isinstance(error, BankRejected):
+                health._record_answer(cr, called, values["latency_ms"])
+            else:
+                health._record_failure(cr, called, error)
+        self.invalidate_model()
 
     @api.private
     def _set_state(self, call, state, **values):
         """Correct what is known of a call: an inquiry said so."""
-        self._write_own(call, {"state": state, **values})
+        with own_cursor(self.env) as cr:
+            self._write_on(cr, call, {"state": state, **values})
+        self.invalidate_model()
 
-    def _write_own(self, call, values):
+    def _write_on(self, cr, call, values):
+        """Write on a cursor; return whom the call is to, as dict."""
         convert = {name: self._fields[name].convert_to_column for name in values}
         assignments = SQL(", ").join(
             SQL(
@@ -189,9 +201,15 @@ class BankCall(models.Model):
             )
             for name, value in values.items()
         )
-        with own_cursor(self.env) as cr:
-            cr.execute(SQL("UPDATE g2p_bank_call SET %s WHERE id = %s", assignments, call.id))
-        self.invalidate_model()
+        cr.execute(
+            SQL(
+                "UPDATE g2p_bank_call SET %s WHERE id = %s"
+                " RETURNING bank_id, mapper_id, company_id",
+                assignments,
+                call.id,
+            )
+        )
+        return dict(zip(("bank_id", "mapper_id", "company_id"), cr.fetchone(), strict=True))
 
     @api.private
     def _known(self, call):

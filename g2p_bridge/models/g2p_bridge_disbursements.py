@@ -92,6 +92,7 @@ class Bridge(models.AbstractModel):
         )
         if sum(count for *_ids, count, _amount in moved) != len(set(disbursement_ids)):
             raise BridgeError("DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED")
+        envelope._enqueue_recheck_approval()
         envelope._enqueue_advance()
         now = timestamp(fields.Datetime.now())
         return [

@@ -49,7 +49,19 @@ class DisbursementBatch(models.Model):
     bank_reference = fields.Char(readonly=True, copy=False)
     reason_code = fields.Char(readonly=True, copy=False)
     reason = fields.Char(readonly=True, copy=False)
-    decision_note = fields.Char(readonly=True, copy=False)
+    proposed_decision = fields.Selection(
+        [("paid", "Was paid"), ("not_paid", "Was not paid")],
+        string="Proposed",
+        readonly=True,
+        copy=False,
+        tracking=True,
+    )
+    proposed_by_id = fields.Many2one("res.users", readonly=True, copy=False, tracking=True)
+    proposed_at = fields.Datetime(readonly=True, copy=False)
+    decision_note = fields.Char(readonly=True, copy=False, tracking=True)
+    decided_by_id = fields.Many2one("res.users", readonly=True, copy=False, tracking=True)
+    decided_at = fields.Datetime(readonly=True, copy=False)
+    is_own_proposal = fields.Boolean(compute="_compute_is_own_proposal")
     disbursement_ids = fields.One2many("g2p.disbursement", "batch_id")
     call_ids = fields.One2many("g2p.bank.call", "batch_id", string="Bank calls")
     journal_ids = fields.One2many("g2p.disbursement.journal", "batch_id")
@@ -83,6 +95,12 @@ class DisbursementBatch(models.Model):
             batch.is_sending = batch.state == "ready" and any(
                 call.state == "started" for call in batch.sudo().call_ids
             )
+
+    @api.depends("proposed_by_id")
+    @api.depends_context("uid")
+    def _compute_is_own_proposal(self):
+        for batch in self:
+            batch.is_own_proposal = batch.proposed_by_id == self.env.user
 
     @api.ondelete(at_uninstall=False)
     def _unlink_never(self):

@@ -143,6 +143,22 @@ class DisbursementEnvelope(models.Model):
     )
     funds_blocked_amount = fields.Monetary(string="Amount blocked", readonly=True, copy=False)
     funds_released_at = fields.Datetime(readonly=True, copy=False, tracking=True)
+    release_error = fields.Char(readonly=True, copy=False, tracking=True)
+    next_release_at = fields.Datetime(readonly=True, copy=False)
+    funds_drawn_amount = fields.Monetary(
+        string="Drawn from the block", compute="_compute_funds", compute_sudo=True
+    )
+    funds_held_amount = fields.Monetary(
+        string="Still held", compute="_compute_funds", compute_sudo=True
+    )
+    funds_idle_amount = fields.Monetary(
+        string="Held and idle",
+        compute="_compute_funds",
+        compute_sudo=True,
+        help="What the bank still holds and no payment of the envelope will use.",
+    )
+
+    bank_down_message = fields.Char(related="bank_id.down_message")
 
     batch_ids = fields.One2many("g2p.disbursement.batch", "envelope_id")
     batch_count = fields.Integer(compute="_compute_batch_count")
@@ -293,12 +309,7 @@ class DisbursementEnvelope(models.Model):
     @api.private
     def _set_approved(self):
         """A second person released the envelope."""
-        return self._transition(
-            "approved",
-            approved_by_id=self.env.uid,
-            approved_at=fields.Datetime.now(),
-            **self._NO_PROBLEM,
-        )
+        return self._transition("approved", **self._NO_PROBLEM)
 
     @api.private
     def _set_funds_available(self):
@@ -429,17 +440,6 @@ class DisbursementEnvelope(models.Model):
         return Decimal(amount)
 
     # -- buttons --------------------------------------------------------------------------------
-
-    def action_approve(self):
-        """Release the envelope to the bank, as a second person.
-
-        :raise AccessError: not an approver, or the one who created it
-        """
-        self._check_group("g2p_bridge.group_approver")
-        if self.env.user in self.created_by_id:
-            raise AccessError(self.env._("Whoever created an envelope cannot approve it."))
-        self.sudo()._set_approved()  # nobody may write envelopes but their transitions
-        self._enqueue_advance()
 
     def action_pause(self):
         """Hold the envelope where it is; calls under way come to their end."""

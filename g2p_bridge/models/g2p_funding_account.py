@@ -1,6 +1,8 @@
 from odoo import api, fields, models
+from odoo.tools import SQL
 
 from ..connectors.dto import DebtorAccount
+from .ledger_rules import DRAWN, TO_PAY
 
 
 class FundingAccount(models.Model):
@@ -24,11 +26,86 @@ class FundingAccount(models.Model):
         ondelete="restrict",
         default=lambda self: self.env.company.currency_id,
     )
+    funds_blocked_amount = fields.Monetary(
+        string="Blocked so far", compute="_compute_funds", compute_sudo=True
+    )
+    funds_drawn_amount = fields.Monetary(
+        string="Drawn by payments", compute="_compute_funds", compute_sudo=True
+    )
+    funds_released_amount = fields.Monetary(
+        string="Released", compute="_compute_funds", compute_sudo=True
+    )
+    funds_held_amount = fields.Monetary(
+        string="Held now", compute="_compute_funds", compute_sudo=True
+    )
+    funds_idle_amount = fields.Monetary(
+        string="Held and idle",
+        compute="_compute_funds",
+        compute_sudo=True,
+        help="Held by the bank for envelopes that will not use it.",
+    )
+    bank_releases = fields.Boolean(compute="_compute_bank_releases", compute_sudo=True)
     program_ids = fields.One2many("g2p.benefit.program", "funding_account_id")
 
     _account_uniq = models.Constraint(
         "UNIQUE (bank_id, account_number)", "This account of the bank exists already."
     )
+
+    def _compute_funds(self):
+        """Add up the blocks of the account's envelopes, in one statement for all accounts."""
+        names = ("blocked", "drawn", "released", "held", "idle")
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT account_id, sum(blocked), sum(drawn),
+                       sum(CASE WHEN is_held THEN 0 ELSE greatest(blocked - drawn, 0) END),
+                       sum(CASE WHEN is_held THEN greatest(blocked - drawn, 0) ELSE 0 END),
+                       sum(CASE WHEN is_held THEN greatest(blocked - drawn - to_pay, 0) ELSE 0 END)
+                  FROM (SELECT e.funding_account_id AS account_id,
+                               coalesce(e.funds_blocked_amount, 0) AS blocked,
+                               e.funds_released_at IS NULL AS is_held,
+                               coalesce(sum(v.sign * j.amount)
+                                        FILTER (WHERE v.state = ANY(%(drawn)s)), 0) AS drawn,
+                               coalesce(sum(v.sign * j.amount)
+                                        FILTER (WHERE v.state = ANY(%(to_pay)s)
+                                                  AND e.state NOT IN ('settled', 'cancelled')), 0)
+                                   AS to_pay
+                          FROM g2p_disbursement_envelope e
+                          LEFT JOIN g2p_disbursement_journal j ON j.envelope_id = e.id
+                          LEFT JOIN LATERAL (VALUES (j.target, 1), (j.source, -1))
+                                    AS v(state, sign) ON TRUE
+                         WHERE e.funding_account_id = ANY(%(accounts)s)
+                           AND e.funds_blocked_reference_number IS NOT NULL
+                         GROUP BY e.id) block
+                 GROUP BY account_id
+                """,
+                drawn=list(DRAWN),
+                to_pay=list(TO_PAY),
+                accounts=self.ids,
+            )
+        )
+        sums = {account_id: amounts for account_id, *amounts in rows}
+        for account in self:
+            amounts = sums.get(account._origin.id, [0.0] * len(names))
+            for name, amount in zip(names, amounts, strict=True):
+                account[f"funds_{name}_amount"] = amount
+
+    def _compute_bank_releases(self):
+        for account in self:
+            account.bank_releases = account.bank_id._releases_funds()
+
+    def action_view_holding_envelopes(self):
+        """Open the envelopes for which the bank holds funds of the account."""
+        self.check_access("read")
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "g2p_bridge.g2p_disbursement_envelope_action"
+        )
+        domain = [
+            ("funding_account_id", "in", self.ids),
+            ("funds_blocked_reference_number", "!=", False),
+            ("funds_released_at", "=", False),
+        ]
+        return {**action, "domain": domain, "context": {}}
 
     @api.depends("name", "bank_id.name")
     def _compute_display_name(self):

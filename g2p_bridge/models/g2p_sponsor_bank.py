@@ -81,6 +81,7 @@ class SponsorBank(models.Model):
         "Empty: every user of the Bank API.",
     )
     funding_account_ids = fields.One2many("g2p.funding.account", "bank_id")
+    down_message = fields.Char(compute="_compute_down_message", compute_sudo=True)
 
     _code_uniq = models.Constraint("UNIQUE (company_id, code)", "This bank code exists already.")
     _sizes_positive = models.Constraint(
@@ -93,6 +94,14 @@ class SponsorBank(models.Model):
     def _compute_has_secret(self):
         for bank in self:
             bank.has_secret = bool(bank.secret)
+
+    def _compute_down_message(self):
+        down = self.env["g2p.bank.health"].search(
+            [("bank_id", "in", self.ids), ("is_open", "=", True)]
+        )
+        messages = {health.bank_id: health._prepare_message() for health in down}
+        for bank in self:
+            bank.down_message = messages.get(bank, False)
 
     @api.constrains("code")
     def _check_code(self):
@@ -132,6 +141,16 @@ class SponsorBank(models.Model):
         self.ensure_one()
         name = f"g2p.bank.connector.{self.connector}"
         return self.env[name].sudo() if self.connector and name in self.env else None
+
+    @api.model
+    def _find_releasing(self):
+        """Return the banks, archived ones too, whose connector can release blocked funds."""
+        banks = self.with_context(active_test=False).search([("connector", "!=", False)])
+        return banks.filtered(lambda bank: bank._releases_funds())
+
+    def _releases_funds(self):
+        connector = self._connector_or_none()
+        return connector is not None and connector.supports_release
 
     @api.private
     def _prepare_connector_options(self):

@@ -7,6 +7,7 @@ from odoo.tools import SQL
 
 from odoo.addons.queue_job.exception import RetryableJobError
 
+from ..const import ENDED_STATES
 from .own_cursor import lock_for_transaction, own_cursor
 
 MAX_BACK_OFF_S = 3600
@@ -188,7 +189,10 @@ class DisbursementEnvelope(models.Model):
         )
 
     def _find_disbursed_with_work(self):
-        """Return ids of disbursed envelopes with payments that became payable since."""
+        """Return ids of disbursed envelopes with payments that became payable, or that all ended.
+
+        Events tell of both; this is for events whose job died.
+        """
         return [
             envelope_id
             for (envelope_id,) in self.env.execute_query(
@@ -196,9 +200,15 @@ class DisbursementEnvelope(models.Model):
                     """
                     SELECT id FROM g2p_disbursement_envelope e
                      WHERE state = 'disbursed'
-                       AND EXISTS (SELECT FROM g2p_disbursement d
-                                    WHERE d.envelope_id = e.id AND d.state = 'resolved')
-                    """
+                       AND (EXISTS (SELECT FROM g2p_disbursement d
+                                     WHERE d.envelope_id = e.id AND d.state = 'resolved')
+                         OR 0 = (SELECT sum(CASE WHEN target = ANY(%(ended)s) THEN 0
+                                                 ELSE disbursement_count END
+                                          - CASE WHEN source IS NULL OR source = ANY(%(ended)s)
+                                                 THEN 0 ELSE disbursement_count END)
+                                   FROM g2p_disbursement_journal j WHERE j.envelope_id = e.id))
+                    """,
+                    ended=list(ENDED_STATES),
                 )
             )
         ]

@@ -51,6 +51,8 @@ class DisbursementEnvelope(models.Model):
                 limit=size * BATCHES_PER_ROUND,
             )
         )
+        if rows and not self._check_approval([row_id for row_id, _destination in rows]):
+            return self.state
         if rows:
             self._create_batches(rows, size)
             if self.state != "disbursing":
@@ -350,29 +352,67 @@ class DisbursementBatch(models.Model):
             batch._enqueue_disburse()
 
     @api.private
-    def _decide(self, was_paid, note):
-        """Settle by a person's decision what the bank could not say.
+    def _propose(self, was_paid, note):
+        """Say what became of a batch for which the bank has no answer; a second person decides.
 
         :param bool was_paid: the bank has the batch and pays it
-        :param str note: what the decision rests on
+        :param str note: what the word rests on
         :raise UserError: the batch's outcome is not unknown
         """
         self.ensure_one()
         self._check_officer()
-        if self.state != "unknown":
-            raise UserError(self.env._("Only a batch with unknown outcome can be decided."))
-        batch = self.sudo()  # nobody may write batches but their transitions
-        batch.write({"decision_note": note})
-        if was_paid:
+        self._check_unknown()
+        self.sudo().write(  # nobody may write batches but their transitions and decisions
+            {
+                "proposed_decision": "paid" if was_paid else "not_paid",
+                "proposed_by_id": self.env.uid,
+                "proposed_at": fields.Datetime.now(),
+                "decision_note": note,
+            }
+        )
+
+    def action_confirm_decision(self):
+        """Settle, as a second person, what the bank could not say.
+
+        :raise AccessError: not an approver, or the one who proposed it
+        :raise UserError: nothing is proposed, or the bank has answered since
+        """
+        self.ensure_one()
+        self.check_access("read")
+        if not self.env.user.has_group("g2p_bridge.group_approver"):
+            raise AccessError(self.env._("Your role does not allow this step."))
+        batch = self.sudo()  # nobody may write batches but their transitions and decisions
+        batch.lock_for_update(allow_referencing=True)
+        batch.invalidate_recordset()
+        self._check_unknown()
+        if not batch.proposed_decision:
+            raise UserError(self.env._("Nobody has proposed a decision yet."))
+        if self.env.user == batch.proposed_by_id:
+            raise AccessError(self.env._("Whoever proposed a decision cannot confirm it."))
+        batch.write({"decided_by_id": self.env.uid, "decided_at": fields.Datetime.now()})
+        if batch.proposed_decision == "paid":
             batch._set_acknowledged({"reference": "", "rejected": []})
         else:
-            batch._set_rejected("DECIDED_NOT_PAID", note)
-        batch.message_post(
-            body=self.env._("Decided: was paid. %s", note)
-            if was_paid
-            else self.env._("Decided: was not paid. %s", note)
-        )
+            batch._set_rejected("DECIDED_NOT_PAID", batch.decision_note)
         batch.envelope_id._enqueue_advance()
+
+    def action_withdraw_decision(self):
+        """Take a proposal back, or refuse one; the batch stays unknown."""
+        self.ensure_one()
+        self._check_officer()
+        self._check_unknown()
+        self.sudo().write(  # nobody may write batches but their transitions and decisions
+            {
+                "proposed_decision": False,
+                "proposed_by_id": False,
+                "proposed_at": False,
+                "decision_note": False,
+            }
+        )
+
+    def _check_unknown(self):
+        if self.state != "unknown":
+            raise UserError(self.env._("Only a batch with unknown outcome can be decided."))
 
     def _check_officer(self):
         self.check_access("read")

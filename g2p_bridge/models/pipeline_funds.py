@@ -6,6 +6,7 @@ from odoo.exceptions import UserError
 from odoo.addons.queue_job.exception import RetryableJobError
 
 from ..connectors.errors import BankOutcomeUnknown, BankRejected, BankUnavailable
+from .ledger_rules import DRAWN, TO_PAY
 
 #: check and release may be repeated after any outcome: they move no money, or are idempotent by
 #: the block's reference
@@ -20,6 +21,23 @@ class DisbursementEnvelope(models.Model):
     _release_idx = models.Index(
         "(id) WHERE state IN ('settled', 'cancelled') AND funds_released_at IS NULL"
     )
+
+    @api.depends("journal_ids", "funds_blocked_amount", "funds_released_at")
+    def _compute_funds(self):
+        """What became of the block: drawn by payments, released, or still held at the bank."""
+        totals = self.env["g2p.disbursement.journal"]._totals_by_state(envelopes=self)
+        for envelope in self:
+            amounts = {state: part[1] for state, part in totals.get(envelope.id, {}).items()}
+            drawn = sum(amounts.get(state, 0.0) for state in DRAWN)
+            to_pay = sum(amounts.get(state, 0.0) for state in TO_PAY)
+            if envelope.state in ("settled", "cancelled"):
+                to_pay = 0.0
+            is_held = envelope.funds_blocked_reference_number and not envelope.funds_released_at
+            rounded = envelope.currency_id.round if envelope.currency_id else float
+            held = max(rounded(envelope.funds_blocked_amount - drawn), 0.0) if is_held else 0.0
+            envelope.funds_drawn_amount = rounded(drawn)
+            envelope.funds_held_amount = held
+            envelope.funds_idle_amount = max(rounded(held - to_pay), 0.0)
 
     # -- check ----------------------------------------------------------------------------------
 
@@ -49,6 +67,8 @@ class DisbursementEnvelope(models.Model):
         due_state = "approved" if self.approval_required else "ready"
         if not self._lock_if(due_state):
             return f"not due ({self.state})"
+        if not self._check_approval():
+            return self.state
         account, amount = self.funding_account_id._to_debtor_account(), self._payable_amount()
         connector = self.bank_id._get_connector()
         calls = self.env["g2p.bank.call"]
@@ -112,6 +132,8 @@ class DisbursementEnvelope(models.Model):
         self.ensure_one()
         if not self._lock_if("funds_available"):
             return f"not due ({self.state})"
+        if not self._check_approval():
+            return self.state
         call = self._start_block()
         try:
             answer = self._block(call) if call.is_new else self._recall_block(call)
@@ -262,10 +284,27 @@ class DisbursementEnvelope(models.Model):
         except (BankUnavailable, BankOutcomeUnknown) as error:
             raise self._back_off(error, call.attempts) from error
         except BankRejected as error:
-            self.message_post(body=self.env._("The bank refused to release the funds: %s", error))
+            self.write({"release_error": str(error)[:500], "next_release_at": self._next_attempt()})
             return "refused"
-        self.write({"funds_released_at": fields.Datetime.now()})
+        self.write(
+            {
+                "funds_released_at": fields.Datetime.now(),
+                "release_error": False,
+                "next_release_at": False,
+            }
+        )
         return "released"
+
+    @api.private
+    def _on_release_failed(self, exc_message=None, **_values):
+        """The bank could not be reached in all attempts: shown, and tried again by the cron."""
+        for envelope in self:
+            envelope.write(
+                {
+                    "release_error": (exc_message or "")[:500],
+                    "next_release_at": envelope._next_attempt(),
+                }
+            )
 
     def _release(self, connector, call):
         account = self.funding_account_id._to_debtor_account()
@@ -302,20 +341,30 @@ class DisbursementEnvelope(models.Model):
         return ""
 
     def _find_held_funds(self, limit):
-        """Return ended envelopes whose block is not released yet."""
+        """Return ended envelopes whose block, known or lost, is not released yet."""
+        blocks = self.env["g2p.bank.call"].search(
+            [
+                ("operation", "=", "block_funds"),
+                ("state", "in", ["started", "unknown", "answered"]),
+                ("envelope_id.state", "in", ["settled", "cancelled"]),
+                ("envelope_id.funds_released_at", "=", False),
+            ]
+        )
         return self.search(
             [
                 ("state", "in", ["settled", "cancelled"]),
                 ("funds_released_at", "=", False),
+                ("bank_id", "in", self.env["g2p.sponsor.bank"]._find_releasing().ids),
+                "|",
+                ("next_release_at", "=", False),
+                ("next_release_at", "<=", fields.Datetime.now()),
+                "|",
                 ("funds_blocked_reference_number", "!=", False),
+                ("id", "in", blocks.envelope_id.ids),
             ],
             limit=limit,
             order="id",
-        ).filtered(lambda envelope: envelope._bank_releases())
-
-    def _bank_releases(self):
-        connector = self.bank_id._connector_or_none()
-        return connector is not None and connector.supports_release
+        )
 
     # -- shared ---------------------------------------------------------------------------------
 

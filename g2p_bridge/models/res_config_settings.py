@@ -57,6 +57,22 @@ class ResConfigSettings(models.TransientModel):
         "How long an envelope with a problem waits before its step is tried again by itself, and "
         "how often a bank is asked about a batch whose outcome is unknown.",
     )
+    g2p_breaker_failures = _parameter(
+        "breaker_failures",
+        "Down after (failures)",
+        "Failures in a row after which a bank or mapper counts as down: then it is asked by one "
+        "call at a time, once in a while, instead of by every job.",
+    )
+    g2p_breaker_seconds = _parameter(
+        "breaker_seconds",
+        "Asked again after (seconds)",
+        "How long a bank that is down is left alone at first; twice as long after each failure.",
+    )
+    g2p_breaker_longest_seconds = _parameter(
+        "breaker_longest_seconds",
+        "At the latest after (seconds)",
+        "The longest that a bank that is down is left alone.",
+    )
     g2p_statement_max_bytes = _parameter(
         "statement_max_bytes", "Largest statement file (bytes)", "Bigger uploads are refused."
     )

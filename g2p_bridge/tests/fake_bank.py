@@ -64,6 +64,8 @@ class FakeBank:
     ordered: dict = field(default_factory=lambda: defaultdict(list))
     #: block reference -> Decimal still held
     blocks: dict = field(default_factory=dict)
+    #: idempotency key -> list of references, one for each time funds were blocked under it
+    block_references: dict = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self):
         self._scripts = defaultdict(deque)
@@ -110,10 +112,11 @@ class FakeBank:
         return FundsAvailability(is_available=True)
 
     def _block_funds(self, account, amount, idempotency_key):
-        return self._once(idempotency_key, lambda: self._new_block(amount))
+        return self._once(idempotency_key, lambda: self._new_block(amount, idempotency_key))
 
-    def _new_block(self, amount):
+    def _new_block(self, amount, key):
         reference = self._next("BLOCK")
+        self.block_references[key].append(reference)
         self.blocks[reference] = amount
         return FundsBlock(reference=reference)
 

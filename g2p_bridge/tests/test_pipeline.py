@@ -6,6 +6,7 @@ from freezegun import freeze_time
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
+from odoo.tools import SQL
 
 from odoo.addons.g2p_bridge.connectors.dto import (
     ACCEPTED,
@@ -141,6 +142,17 @@ class TestWholeWay(PipelineCase):
         self.assertStates(envelope, "cancelled", "sent", "sent")
         self.assertNotIn(first, self.fake.ordered)
         self.assertEqual(list(self.fake.blocks.values()), [Decimal("200.00")])
+
+    def test_the_cron_settles_an_envelope_whose_last_job_was_lost(self):
+        envelope = self.ready_envelope()
+        self.run_envelope(envelope)
+        with trap_jobs():  # the statement came, and the job that it enqueued died
+            self.env["g2p.disbursement"]._bulk_transition(
+                "reconciled", SQL("d.envelope_id = %s", envelope.id), cause="test"
+            )
+        self.assertEqual(envelope.state, "disbursed")
+        self.run_jobs(envelope._cron_find_due_work)
+        self.assertEqual(envelope.state, "settled")
 
     def test_the_cron_takes_up_what_no_job_is_left_for(self):
         envelope = self.ready_envelope()  # its jobs were trapped: as if they were lost
@@ -290,6 +302,95 @@ class TestFunds(PipelineCase):
         self.run_jobs(envelope._cron_find_due_work)
         self.assertTrue(envelope.funds_released_at)
         self.assertEqual(self._enqueued_by(envelope._cron_find_due_work), [])
+
+    def test_a_refused_release_is_shown_and_asked_for_after_a_while_not_each_minute(self):
+        envelope = self.ready_envelope()
+        with trap_jobs():
+            envelope._set_funds_available()
+            envelope._block_funds_with_bank()
+        self.fake.script("release_funds", BankRejected("no such block", code="NOBLOCK"))
+        self.run_jobs(
+            lambda: self.api.cancel_disbursement_envelope(envelope.disbursement_envelope_id)
+        )
+        self.assertEqual(envelope.release_error, "no such block")
+        self.run_jobs(envelope._cron_find_due_work)
+        self.assertEqual(self.fake.call_count("release_funds"), 1)
+        envelope.next_release_at = fields.Datetime.now() - timedelta(minutes=1)
+        self.run_jobs(envelope._cron_find_due_work)
+        self.assertTrue(envelope.funds_released_at)
+        self.assertFalse(envelope.release_error)
+
+    def test_a_release_that_was_given_up_is_shown_and_tried_again(self):
+        envelope = self.ready_envelope()
+        envelope._on_release_failed(exc_message="the bank is down")
+        self.assertEqual(envelope.release_error, "the bank is down")
+        self.assertGreater(envelope.next_release_at, fields.Datetime.now())
+
+    def test_the_cron_releases_a_block_whose_answer_was_lost(self):
+        envelope = self.ready_envelope()
+        envelope._set_funds_available()
+        self.fake.script("block_funds", DoneThen(NO_ANSWER))
+        envelope._block_funds_with_bank()
+        with trap_jobs():  # the job of the cancellation is lost
+            self.api.cancel_disbursement_envelope(envelope.disbursement_envelope_id)
+        self.assertFalse(envelope.funds_blocked_reference_number)
+        self.run_jobs(envelope._cron_find_due_work)
+        self.assertEqual(list(self.fake.blocks.values()), [0])
+        self.assertTrue(envelope.funds_released_at)
+
+    def test_what_the_bank_holds_is_shown_from_block_to_release(self):
+        self.program.id_mapper_resolution_required = False
+        envelope = self.ready_envelope(3)
+        self.assertFunds(envelope, blocked=0, drawn=0, held=0, idle=0)
+        with trap_jobs():
+            envelope._set_funds_available()
+            envelope._block_funds_with_bank()
+        self.assertFunds(envelope, blocked=300, drawn=0, held=300, idle=0)
+        cancelled = self.disbursements(envelope)[0]
+        with trap_jobs():
+            self.api.cancel_disbursements([cancelled.disbursement_id])
+        self.assertFunds(envelope, blocked=300, drawn=0, held=300, idle=100)
+        self.run_envelope(envelope)
+        self.assertFunds(envelope, blocked=300, drawn=200, held=100, idle=100)
+        payments = self.env["g2p.disbursement"]
+        where = SQL("d.envelope_id = %s", envelope.id)
+        with trap_jobs():
+            payments._bulk_transition("reconciled", where, cause="test")
+        self.run_envelope(envelope)
+        self.assertEqual(envelope.state, "settled")
+        self.assertFunds(envelope, blocked=300, drawn=200, held=0, idle=0, released=100)
+
+    def test_a_bank_without_release_is_said_to_hold(self):
+        self.fake.supports_release = False
+        envelope = self.ready_envelope()
+        with trap_jobs():
+            envelope._set_funds_available()
+            envelope._block_funds_with_bank()
+        self.run_jobs(
+            lambda: self.api.cancel_disbursement_envelope(envelope.disbursement_envelope_id)
+        )
+        self.assertFunds(envelope, blocked=300, drawn=0, held=300, idle=300)
+        self.assertFalse(self.account.bank_releases)
+        self.assertEqual(self._enqueued_by(envelope._cron_find_due_work), [])
+
+    def assertFunds(self, envelope, *, blocked, drawn, held, idle, released=0):
+        """Assert what envelope and account show of the one block that there is."""
+        self.env.invalidate_all()
+        self.assertEqual(
+            (envelope.funds_drawn_amount, envelope.funds_held_amount, envelope.funds_idle_amount),
+            (drawn, held, idle),
+        )
+        account = envelope.funding_account_id
+        self.assertEqual(
+            (
+                account.funds_blocked_amount,
+                account.funds_drawn_amount,
+                account.funds_held_amount,
+                account.funds_idle_amount,
+                account.funds_released_amount,
+            ),
+            (blocked, drawn, held, idle, released),
+        )
 
 
 @tagged("post_install", "-at_install")
@@ -460,16 +561,50 @@ class TestDisburseFunds(PipelineCase):
         self.assertIn("refused", str(postponed))
         self.assertEqual((batch.state, self.fake.call_count("initiate_payment")), ("unknown", 1))
 
-    def test_an_officer_decides_an_unknown_batch_with_a_note(self):
+    def unknown_batch(self):
+        batch = self.batch()
+        self.fake.script("initiate_payment", NO_ANSWER)
+        self.send(batch)
+        return batch
+
+    def test_two_persons_decide_an_unknown_batch_with_a_note(self):
+        approver = self.create_user("test_approver", "g2p_bridge.group_approver")
         for was_paid, state in ((True, "acknowledged"), (False, "rejected")):
-            batch = self.batch()
-            self.fake.script("initiate_payment", NO_ANSWER)
-            self.send(batch)
+            batch = self.unknown_batch()
             with trap_jobs():
-                batch.with_user(self.officer)._decide(was_paid, "told by phone")
+                batch.with_user(self.officer)._propose(was_paid, "told by phone")
+                self.assertEqual((batch.state, batch.proposed_by_id), ("unknown", self.officer))
+                batch.with_user(approver).action_confirm_decision()
             self.assertEqual((batch.state, batch.decision_note), (state, "told by phone"))
+            self.assertEqual(batch.decided_by_id, approver)
             with self.assertRaises(UserError):
-                batch.with_user(self.officer)._decide(not was_paid, "changed my mind")
+                batch.with_user(self.officer)._propose(not was_paid, "changed my mind")
+            with self.assertRaises(UserError):
+                batch.with_user(approver).action_confirm_decision()
+
+    def test_nobody_decides_an_unknown_batch_alone(self):
+        approver = self.create_user("test_approver", "g2p_bridge.group_approver")
+        batch = self.unknown_batch()
+        with self.assertRaisesRegex(UserError, "Nobody has proposed"):
+            batch.with_user(approver).action_confirm_decision()
+        batch.with_user(approver)._propose(True, "told by phone")
+        with self.assertRaisesRegex(AccessError, "cannot confirm it"):
+            batch.with_user(approver).action_confirm_decision()
+        with self.assertRaises(AccessError):
+            batch.with_user(self.officer).action_confirm_decision()
+        self.assertEqual(batch.state, "unknown")
+
+    def test_a_proposal_can_be_withdrawn_and_the_bank_may_be_quicker(self):
+        approver = self.create_user("test_approver", "g2p_bridge.group_approver")
+        batch = self.unknown_batch()
+        batch.with_user(self.officer)._propose(False, "told by phone")
+        batch.with_user(approver).action_withdraw_decision()
+        self.assertFalse(batch.proposed_decision)
+        batch.with_user(self.officer)._propose(False, "told by phone")
+        self.run_jobs(batch._enqueue_disburse)  # sent again under its key, and answered
+        self.assertEqual(batch.state, "acknowledged")
+        with self.assertRaises(UserError):
+            batch.with_user(approver).action_confirm_decision()
 
     def test_nothing_of_an_account_is_kept_in_a_call(self):
         batch = self.batch()

@@ -24,6 +24,8 @@ OFFICER_MENUS = VIEWER_MENUS | {
     "menu_attention_batches",
     "menu_attention_entries",
     "menu_attention_statements",
+    "menu_attention_banks",
+    "menu_attention_differences",
     "menu_configuration",
     "menu_account_links",
 }

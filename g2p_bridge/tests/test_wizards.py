@@ -120,19 +120,21 @@ class TestWizards(StatementCase):
 
     # -- decide a batch -------------------------------------------------------------------------
 
+    def decide(self, batch, decision, note):
+        """Have the officer propose it, and the approver confirm it."""
+        self.wizard("decide.batch", batch_id=batch.id, decision=decision, note=note).action_decide()
+        approver = self.create_user("test_approver", "g2p_bridge.group_approver")
+        batch.with_user(approver).action_confirm_decision()
+
     def test_a_batch_decided_as_paid_waits_for_the_statement(self):
         batch = self.unknown_batch()
-        self.wizard(
-            "decide.batch", batch_id=batch.id, decision="paid", note="letter"
-        ).action_decide()
+        self.decide(batch, "paid", "letter")
         self.assertEqual((batch.state, batch.decision_note), ("acknowledged", "letter"))
         self.assertStates(batch.envelope_id, "sent", "sent")
 
     def test_a_batch_decided_as_not_paid_is_rejected(self):
         batch = self.unknown_batch()
-        self.wizard(
-            "decide.batch", batch_id=batch.id, decision="not_paid", note="bank says no"
-        ).action_decide()
+        self.decide(batch, "not_paid", "bank says no")
         self.assertEqual((batch.state, batch.reason_code), ("rejected", "DECIDED_NOT_PAID"))
         self.assertStates(batch.envelope_id, "rejected", "rejected")
 

@@ -4,7 +4,10 @@ from ..const import MAX_REASON
 
 
 class DecideBatch(models.TransientModel):
-    """An officer says what became of a batch for which the bank gave no answer."""
+    """An officer says what became of a batch for which the bank gave no answer.
+
+    A second person, an approver, confirms it on the batch.
+    """
 
     _name = "g2p.decide.batch"
     _description = "Decide an unknown batch"
@@ -25,10 +28,10 @@ class DecideBatch(models.TransientModel):
     total_amount = fields.Monetary(related="batch_id.total_amount")
 
     def action_decide(self):
-        """Settle the batch as decided; who, when and why stay with it.
+        """Propose the decision; who, when and why stay with the batch.
 
         :raise AccessError: not an officer
         :raise UserError: the batch's outcome is not unknown
         """
         self.ensure_one()
-        self.batch_id._decide(self.decision == "paid", self.note)
+        self.batch_id._propose(self.decision == "paid", self.note)

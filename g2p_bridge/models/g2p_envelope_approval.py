@@ -1,0 +1,221 @@
+from bisect import bisect_left
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError
+from odoo.tools import SQL
+
+from odoo.addons.queue_job.exception import RetryableJobError
+
+from ..services.canonical import content_hash
+from .bulk_fields import BulkMany2one
+from .g2p_state_mixin import TransitionError
+
+#: payments under one hash, so that a round of batches checks its own part and no more
+SLICE = 10_000
+#: states in which an approved envelope still has something to send
+AFTER_APPROVAL = ("approved", "funds_available", "funds_blocked", "disbursing", "disbursed")
+
+
+class EnvelopeApproval(models.Model):
+    """What a second person released: an envelope with exactly these payments and totals.
+
+    ``content_hash`` is the SHA-256 of the canonical JSON of ``content``: the control totals, whom
+    they are debited to, and a hash for each slice of the ordered payment list. A slice's hash is
+    the SHA-256 of the SHA-256 of each of its payments, in order.
+    """
+
+    _name = "g2p.envelope.approval"
+    _description = "Approval of an envelope"
+    _order = "id desc"
+    _log_access = False
+
+    envelope_id = fields.Many2one(
+        "g2p.disbursement.envelope", required=True, readonly=True, index=True, ondelete="restrict"
+    )
+    user_id = BulkMany2one("res.users", string="Approved by", required=True, readonly=True)
+    approved_at = fields.Datetime(required=True, readonly=True)
+    content = fields.Json(required=True, readonly=True)
+    content_hash = fields.Char(required=True, readonly=True)
+    disbursement_count = fields.Integer(string="Payments", readonly=True)
+    amount = fields.Monetary(readonly=True)
+    currency_id = fields.Many2one(related="envelope_id.currency_id")
+    voided_at = fields.Datetime(readonly=True, help="What was approved is no longer what there is.")
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_never(self):
+        raise UserError(self.env._("Approvals are never deleted."))
+
+
+class DisbursementEnvelope(models.Model):
+    """Maker and checker: what is sent is what a second person saw."""
+
+    _inherit = "g2p.disbursement.envelope"
+
+    approval_ids = fields.One2many("g2p.envelope.approval", "envelope_id", string="Approvals")
+
+    def action_approve(self):
+        """Release the envelope to the bank, as a second person.
+
+        :raise AccessError: not an approver, or the one who created it
+        :raise TransitionError: it is approved already, or not complete
+        """
+        self._check_group("g2p_bridge.group_approver")
+        if self.env.user in self.created_by_id:
+            raise AccessError(self.env._("Whoever created an envelope cannot approve it."))
+        for envelope in self.sudo():  # nobody may write envelopes but their transitions
+            envelope._lock_composition()
+            if envelope.state == "needs_attention" and envelope._lacks_approval():
+                envelope._set_resumed()
+            if envelope.state == "ready":
+                envelope._set_approved()
+            elif envelope._has_approval() or envelope.state not in AFTER_APPROVAL:
+                raise TransitionError(envelope, "approved")
+            envelope._keep_approval()
+            envelope._enqueue_advance()
+
+    def _lacks_approval(self):
+        return self.attention_code in ("APPROVAL_VOID", "APPROVAL_MISSING")
+
+    def _has_approval(self):
+        return bool(self.approval_ids[:1]) and not self.approval_ids[:1].voided_at
+
+    def _keep_approval(self):
+        now = fields.Datetime.now()
+        self.write({"approved_by_id": self.env.uid, "approved_at": now})
+        slices = self._approval_slices()
+        content = {**self._approval_totals(), "slices": slices}
+        self.env["g2p.envelope.approval"].create(
+            {
+                "envelope_id": self.id,
+                "user_id": self.env.uid,
+                "approved_at": now,
+                "content": content,
+                "content_hash": content_hash(content),
+                "disbursement_count": sum(part["count"] for part in slices),
+                "amount": self._payable_amount(),
+            }
+        )
+
+    def _approval_totals(self):
+        return {
+            "disbursement_envelope_id": self.disbursement_envelope_id,
+            "program": self.program_id.mnemonic,
+            "cycle": self.cycle_code_mnemonic,
+            "number_of_beneficiaries": self.number_of_beneficiaries,
+            "number_of_disbursements": self.number_of_disbursements,
+            "total_disbursement_amount": f"{self.total_disbursement_amount:.4f}",
+            "currency": self.currency_id.name,
+            "schedule_date": self.disbursement_schedule_date.isoformat(),
+            "funding_account": content_hash(
+                [self.bank_id.code, self.funding_account_id.account_number]
+            ),
+        }
+
+    def _approval_slices(self, bounds=None):
+        """Return count and hash of each slice of the payment list, in order.
+
+        Cancelled payments are no part of it.
+
+        :param list bounds: [(after id, up to id or None)] of earlier slices to add up again; by
+            default the list is cut anew
+        :return: list of dict of ``last_id``, ``count``, ``hash``
+        """
+        if bounds is None:
+            bounds = self._cut_slices()
+        after, upto = zip(*bounds, strict=True) if bounds else ((), ())
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT cut.upto, count(d.id),
+                       encode(sha256(coalesce(string_agg(
+                           sha256(convert_to(json_build_array(d.disbursement_id,
+                                d.mis_reference_number, d.beneficiary_id, d.beneficiary_name,
+                                d.amount::text, d.narrative)::text, 'UTF8')),
+                           ''::bytea ORDER BY d.id), ''::bytea)), 'hex')
+                  FROM unnest(%s::int[], %s::int[]) WITH ORDINALITY AS cut(after, upto, place)
+                  LEFT JOIN g2p_disbursement d
+                         ON d.envelope_id = %s AND d.id > cut.after
+                        AND (cut.upto IS NULL OR d.id <= cut.upto) AND d.state <> 'cancelled'
+                 GROUP BY cut.place, cut.upto ORDER BY cut.place
+                """,
+                list(after),
+                list(upto),
+                self.id,
+            )
+        )
+        return [
+            {"last_id": last_id, "count": count, "hash": digest} for last_id, count, digest in rows
+        ]
+
+    def _cut_slices(self):
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT max(id) FROM (
+                    SELECT id, (row_number() OVER (ORDER BY id) - 1) / %s AS slice
+                      FROM g2p_disbursement WHERE envelope_id = %s AND state <> 'cancelled') cut
+                 GROUP BY slice ORDER BY 1
+                """,
+                SLICE,
+                self.id,
+            )
+        )
+        lasts = [last_id for (last_id,) in rows]
+        # the last slice has no end, so a payment that is added later is in it
+        return list(zip([0, *lasts[:-1]], [*lasts[:-1], None], strict=True)) if lasts else []
+
+    def _check_approval(self, payment_ids=None):
+        """Say whether what is there is what was approved; if not, put it before an approver.
+
+        :param list payment_ids: look at these payments' part of the list only; by default at all
+        """
+        if not self.approval_required:
+            return True
+        approval = self.approval_ids[:1]
+        if not self._has_approval():
+            code, message = "APPROVAL_MISSING", self.env._("It was not approved.")
+        elif self._is_as_approved(approval, payment_ids):
+            return True
+        else:
+            code = "APPROVAL_VOID"
+            message = self.env._(
+                "It was changed after %(user)s approved it. It needs another approval.",
+                user=approval.user_id.display_name,
+            )
+            approval.voided_at = fields.Datetime.now()
+        self._set_needs_attention(code, message)
+        return False
+
+    def _is_as_approved(self, approval, payment_ids):
+        content = approval.content
+        if content_hash(content) != approval.content_hash:
+            return False
+        kept = content["slices"]
+        if {**self._approval_totals(), "slices": kept} != content:
+            return False
+        if not kept:
+            return not self._cut_slices()
+        lasts = [part["last_id"] for part in kept]
+        ends = lasts[:-1]
+        bounds = list(zip([0, *ends], lasts, strict=True))
+        if payment_ids is None:
+            wanted = range(len(kept))
+        else:
+            wanted = sorted({bisect_left(ends, payment_id) for payment_id in payment_ids})
+        now = self._approval_slices([bounds[index] for index in wanted])
+        return now == [kept[index] for index in wanted]
+
+    @api.private
+    def _recheck_approval(self):
+        """Void an approval at once when the list was changed after it (queue job)."""
+        self.ensure_one()
+        if not self.try_lock_for_update(allow_referencing=True):
+            raise RetryableJobError("a step is under way", seconds=2, ignore_retry=True)
+        self.invalidate_recordset()
+        if self._has_approval() and self.state in AFTER_APPROVAL:
+            self._check_approval()
+        return self.state
+
+    def _enqueue_recheck_approval(self):
+        for envelope in self.filtered(lambda e: e.approval_required and e._has_approval()):
+            envelope._delayed(self.env._("Check the approval"))._recheck_approval()
