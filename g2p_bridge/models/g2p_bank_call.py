@@ -91,21 +91,10 @@ class BankCall(models.Model):
         :return: StartedCall
         :raise RetryableJobError: the bank (or mapper) is down; it is asked again later
         """
-        envelope = subject if subject._name == "g2p.disbursement.envelope" else subject.envelope_id
-        bank = envelope.funding_account_id.bank_id
         values = {
-            "operation": operation,
-            "idempotency_key": key,
-            "bank_id": None if operation == "resolve" else bank.id,
-            "mapper_id": envelope.program_id.mapper_id.id or None
-            if operation == "resolve"
-            else None,
-            "envelope_id": envelope.id,
-            "batch_id": subject.id if subject != envelope else None,
-            "company_id": envelope.company_id.id,
+            **self._prepare_call_vals(operation, key, subject),
             "state": "started",
             "attempts": 1,
-            "started_at": fields.Datetime.now(),
             "intent": json.dumps(intent),
         }
         self.env["g2p.bank.health"]._gate(values["bank_id"], values["mapper_id"])
@@ -142,6 +131,43 @@ class BankCall(models.Model):
             intent=kept_intent,
             is_new=bool(started),
         )
+
+    @api.private
+    def _assume_made(self, operation, key, subject, *, intent=None):
+        """Have a call without row count as made, outcome unknown: the row may be lost.
+
+        For what a restored database does not know of: the bank is asked before anything is sent.
+        """
+        values = {
+            **self._prepare_call_vals(operation, key, subject),
+            "state": "unknown",
+            "attempts": 0,
+            "error_code": "RESTORED",
+            "intent": json.dumps(intent),
+        }
+        with own_cursor(self.env) as cr:
+            cr.execute(
+                SQL(
+                    "INSERT INTO g2p_bank_call (%s) VALUES %s ON CONFLICT DO NOTHING",
+                    SQL(", ").join(map(SQL.identifier, values)),
+                    tuple(values.values()),
+                )
+            )
+        self.invalidate_model()
+
+    def _prepare_call_vals(self, operation, key, subject):
+        envelope = subject if subject._name == "g2p.disbursement.envelope" else subject.envelope_id
+        is_look_up = operation == "resolve"
+        return {
+            "operation": operation,
+            "idempotency_key": key,
+            "bank_id": None if is_look_up else envelope.funding_account_id.bank_id.id,
+            "mapper_id": envelope.program_id.mapper_id.id or None if is_look_up else None,
+            "envelope_id": envelope.id,
+            "batch_id": subject.id if subject != envelope else None,
+            "company_id": envelope.company_id.id,
+            "started_at": fields.Datetime.now(),
+        }
 
     @api.private
     def _run(self, call, function):

@@ -117,6 +117,14 @@ class DisbursementEnvelope(models.Model):
     attention_message = fields.Char(string="Problem", readonly=True, copy=False, tracking=True)
     next_attempt_at = fields.Datetime(string="Next attempt", readonly=True, copy=False)
     is_paused = fields.Boolean(string="Paused", readonly=True, copy=False, tracking=True)
+    asks_bank_first = fields.Boolean(
+        string="Ask the bank first",
+        readonly=True,
+        copy=False,
+        tracking=True,
+        help="Set after a restore: the bank may have calls that our books do not show. It is asked "
+        "what it has of a block or batch before anything is sent.",
+    )
     approved_by_id = fields.Many2one("res.users", readonly=True, copy=False, tracking=True)
     approved_at = fields.Datetime(readonly=True, copy=False)
     cancel_reason = fields.Char(readonly=True, copy=False, tracking=True)
@@ -452,6 +460,15 @@ class DisbursementEnvelope(models.Model):
         self.sudo().write({"is_paused": False})  # nobody may write envelopes directly
         self.sudo()._set_resumed()
         self._enqueue_advance()
+
+    def action_ask_bank_first(self):
+        """Have the bank asked what it has before anything more is sent: for restored databases.
+
+        :raise AccessError: not an administrator
+        """
+        self._check_group("g2p_bridge.group_administrator")
+        still_open = self.filtered(lambda e: e.state not in ("settled", "cancelled"))
+        still_open.sudo().write({"asks_bank_first": True})  # nobody may write envelopes directly
 
     def action_view_disbursements(self):
         """Open the payments; ``state`` in the context narrows them."""

@@ -195,9 +195,34 @@ class DisbursementBatch(models.Model):
         raise RetryableJobError("the bank is busy with our calls", seconds=2, ignore_retry=True)
 
     def _start_call(self):
-        return self.env["g2p.bank.call"]._start(
-            "initiate_payment", f"initiate_payment:{self.name}", self
+        calls, key = self.env["g2p.bank.call"], self._payment_key()
+        if self.envelope_id.asks_bank_first:
+            calls._assume_made("initiate_payment", key, self)
+        return calls._start("initiate_payment", key, self)
+
+    def _payment_key(self):
+        """Return the idempotency key of the batch: its name, and a hash of what it pays.
+
+        A database that was restored may use a name again. With the same payments the bank takes
+        it for a repeat, as it should; with others it is another key.
+        """
+        known = self.env["g2p.bank.call"].search(
+            [("batch_id", "=", self.id), ("operation", "=", "initiate_payment")], limit=1
         )
+        if known:
+            return known.idempotency_key
+        [[digest]] = self.env.execute_query(
+            SQL(
+                """
+                SELECT encode(sha256(convert_to(
+                           string_agg(disbursement_id || ' ' || amount, ';' ORDER BY id),
+                           'UTF8')), 'hex')
+                  FROM g2p_disbursement WHERE batch_id = %s
+                """,
+                self.id,
+            )
+        )
+        return f"initiate_payment:{self.name}:{digest[:16]}"
 
     def _send_to_bank(self, call):
         """Make the payment call and keep its answer before anyone acts on it.

@@ -161,16 +161,13 @@ class DisbursementEnvelope(models.Model):
             ]
         )
         key = f"block_funds:{self.disbursement_envelope_id}:{refused + 1}"
+        intent = {"amount": str(self._payable_amount())}
+        if self.asks_bank_first:
+            calls._assume_made("block_funds", key, self, intent=intent)
         reopen = ("unavailable",)
         if self.bank_id._get_connector().honours_idempotency_key:
             reopen += ("started", "unknown")
-        return calls._start(
-            "block_funds",
-            key,
-            self,
-            reopen=reopen,
-            intent={"amount": str(self._payable_amount())},
-        )
+        return calls._start("block_funds", key, self, reopen=reopen, intent=intent)
 
     def _block(self, call):
         """Make the announced block; a repeat asks for the amount of the first time."""

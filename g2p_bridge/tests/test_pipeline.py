@@ -606,6 +606,74 @@ class TestDisburseFunds(PipelineCase):
         with self.assertRaises(UserError):
             batch.with_user(approver).action_confirm_decision()
 
+    def test_a_key_is_made_of_name_and_payments(self):
+        first, second = self.batch(), self.batch()
+        self.assertNotEqual(first._payment_key(), second._payment_key())
+        key = first._payment_key()
+        self.assertEqual(first._payment_key(), key)
+        self.assertRegex(key, f"^initiate_payment:{first.name}:[0-9a-f]{{16}}$")
+        self.send(first)
+        first.disbursement_ids[0].amount = 1  # a call that was made keeps its key
+        self.env.flush_all()
+        self.assertEqual(first._payment_key(), key)
+
+    def restored(self, batch):
+        """Have the database forget that the batch was sent, as one that was restored does."""
+        self.env.flush_all()
+        self.env.cr.execute(
+            """
+            DELETE FROM g2p_bank_call WHERE batch_id = %(id)s;
+            UPDATE g2p_disbursement_batch SET state = 'ready' WHERE id = %(id)s;
+            UPDATE g2p_disbursement SET state = 'batched' WHERE batch_id = %(id)s
+            """,
+            {"id": batch.id},
+        )
+        self.env.invalidate_all()
+        administrator = self.create_user(f"admin{batch.id}", "g2p_bridge.group_administrator")
+        batch.envelope_id.with_user(administrator).action_ask_bank_first()
+
+    def test_after_a_restore_the_bank_is_asked_and_what_it_has_is_not_sent_again(self):
+        for honours in (True, False):
+            batch = self.batch()
+            self.send(batch)
+            self.fake.honours_idempotency_key = honours
+            calls = self.fake.call_count("initiate_payment")
+            self.restored(batch)
+            self.send(batch)
+            self.assertEqual(batch.state, "acknowledged")
+            self.assertEqual(self.fake.call_count("initiate_payment"), calls)
+            self.assertNothingTwice()
+
+    def test_after_a_restore_what_the_bank_has_not_is_sent_under_its_key(self):
+        batch = self.batch()
+        self.restored(batch)
+        self.send(batch)
+        self.assertEqual(
+            (batch.state, self.fake.call_count("inquire_payments")), ("acknowledged", 1)
+        )
+        self.assertNothingTwice()
+
+    def test_after_a_restore_a_bank_that_cannot_be_asked_leaves_it_to_two_persons(self):
+        self.fake.supports_inquiry = self.fake.honours_idempotency_key = False
+        batch = self.batch()
+        self.send(batch)
+        self.restored(batch)
+        self.send(batch)
+        self.assertEqual((batch.state, self.fake.call_count("initiate_payment")), ("unknown", 1))
+        with self.assertRaises(AccessError):
+            batch.envelope_id.with_user(self.officer).action_ask_bank_first()
+
+    def test_after_a_restore_a_block_is_not_made_twice(self):
+        envelope = self.ready_envelope()
+        envelope.asks_bank_first = True
+        self.run_envelope(envelope)
+        self.assertEqual((envelope.state, len(self.fake.blocks)), ("disbursed", 1))
+        self.fake.honours_idempotency_key = False
+        other = self.ready_envelope(cycle_code_mnemonic="other")
+        other.asks_bank_first = True
+        self.run_envelope(other)
+        self.assertEqual((other.state, len(self.fake.blocks)), ("needs_attention", 1))
+
     def test_nothing_of_an_account_is_kept_in_a_call(self):
         batch = self.batch()
         self.send(batch)
