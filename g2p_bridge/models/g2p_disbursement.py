@@ -143,7 +143,7 @@ class Disbursement(models.Model):
                            SET state = %(target)s, state_since = %(now)s,
                                changed_xid = pg_current_xact_id()::text::bigint %(assign)s
                                %(from_clause)s
-                         WHERE d.state = %(source)s AND %(where)s
+                         WHERE %(state)s = %(source)s AND %(where)s
                      RETURNING d.envelope_id, d.batch_id, d.amount)
                     INSERT INTO g2p_disbursement_journal
                            (envelope_id, batch_id, source, target, disbursement_count, amount,
@@ -155,6 +155,10 @@ class Disbursement(models.Model):
                     """,
                     target=target,
                     source=source,
+                    # The planner's statistics may be of a minute ago, when no payment was in this
+                    # state: for one row it would join by a loop over all, for hours. So where it
+                    # joins, it may not know that this is a column.
+                    state=SQL("d.state || ''") if from_clause else SQL("d.state"),
                     now=fields.Datetime.now(),
                     assign=SQL(", %s", assign) if assign else SQL(),
                     from_clause=SQL("FROM %s", from_clause) if from_clause else SQL(),
