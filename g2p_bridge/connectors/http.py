@@ -8,17 +8,17 @@ import json
 import logging
 import ssl
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import BaseAdapter
-from urllib3.exceptions import HTTPError, NewConnectionError
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3.exceptions import HTTPError, LocationValueError, NewConnectionError
 
-from . import masking
+from . import deadline, masking
 from .errors import BankError, BankOutcomeUnknown, BankRejected, BankUnavailable
 
 _logger = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 #: powers of ten that an amount may have; ``1e999999999`` is valid JSON, and fills the memory as int
 MAX_EXPONENT = 40
 _CHUNK_BYTES = 64 * 1024
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 #: requests refuses these before it opens a connection
 _NEVER_LEFT = (
@@ -69,13 +70,62 @@ def record():
         _collectors.reset(token)
 
 
+def total_timeout_s(timeout_s):
+    """Return after how many seconds a call is given up, however its bytes may drip.
+
+    :param tuple timeout_s: seconds to connect, seconds between two bytes of the answer
+    """
+    connect_s, read_s = timeout_s
+    return connect_s + 2 * read_s
+
+
+def is_plain(url):
+    """Say whether what is sent to a URL can be read on its way: no TLS, and to another machine."""
+    try:
+        parts = urlsplit(url or "")
+        return parts.scheme.lower() == "http" and parts.hostname not in _LOCAL_HOSTS
+    except ValueError:
+        return False
+
+
+def prepare(session, url, body, headers):
+    """Return a POST of JSON to a bank or mapper, with these headers and no other credentials.
+
+    The JSON is written without spaces and in ASCII: what OpenG2P's services sign and verify.
+
+    :param requests.Session session: it will be sent by
+    :param body: dict or list; amounts by ``services.money.to_json_number``
+    :param dict headers: besides ``Content-Type``
+    :return: requests.PreparedRequest
+    :raise BankUnavailable: it is no URL that can be called
+    """
+    request = requests.Request(
+        "POST",
+        url,
+        data=json.dumps(body, allow_nan=False, separators=(",", ":")).encode(),
+        headers={"Content-Type": "application/json", **headers},
+        auth=_leave_as_it_is,
+    )
+    try:
+        return session.prepare_request(request)
+    except requests.RequestException as error:
+        code = type(error).__name__
+        raise BankUnavailable(f"The request could not be made ({code}).", code=code) from error
+
+
+def _leave_as_it_is(request):
+    """Keep ``requests`` from taking the place of our token with what a .netrc file holds."""
+    return request
+
+
 def send(session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES):
     """Send one request and return the JSON of its answer; a failure says what is known of it.
 
-    Redirects are not followed and TLS certificates are always verified.
+    Redirects are not followed and TLS certificates are always verified. The whole call takes no
+    longer than :func:`total_timeout_s`.
 
     :param requests.Session session: used for its connections, proxies and CA bundle
-    :param requests.PreparedRequest request: with all its headers
+    :param requests.PreparedRequest request: with all its headers, see :func:`prepare`
     :param tuple timeout_s: seconds to connect, seconds between two bytes of the answer
     :param bool safe: it moves no money (a check, an inquiry), so what is unknown is merely
         unavailable
@@ -91,10 +141,6 @@ def send(session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES):
     try:
         _exchange(session, request, timeout_s, max_bytes, seen)
         return _answer_of(seen)
-    except (requests.RequestException, HTTPError) as error:
-        failure = _failure_of(error)
-        seen["error"] = failure.code
-        raise _as_known(failure, safe) from error
     except BankError as failure:
         seen["error"] = failure.code
         raise _as_known(failure, safe) from failure.__cause__
@@ -104,7 +150,16 @@ def send(session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES):
 
 def _exchange(session, request, timeout_s, max_bytes, seen):
     """Send, and fill ``seen`` with status and body as they arrive."""
-    _set_timeouts(session, request.url, timeout_s)
+    total_s = total_timeout_s(timeout_s)
+    with deadline.limit(total_s) as is_over:
+        try:
+            _set_timeouts(session, request.url, timeout_s)
+            _transfer(session, request, max_bytes, seen)
+        except (requests.RequestException, HTTPError) as error:
+            raise _failure_of(error, is_over() and total_s) from error
+
+
+def _transfer(session, request, max_bytes, seen):
     settings = session.merge_environment_settings(
         request.url, {}, True, session.verify or True, session.cert
     )
@@ -121,7 +176,7 @@ def _exchange(session, request, timeout_s, max_bytes, seen):
 
 
 class _TimedAdapter(BaseAdapter):
-    """Gives both time-outs to the adapter that it wraps.
+    """Gives both time-outs to the adapter that it wraps, and a deadline to its connections.
 
     ``Session.send`` would take them as a tuple, but Odoo's test framework stands in its way and
     compares the time-out with a number.
@@ -133,6 +188,10 @@ class _TimedAdapter(BaseAdapter):
         self.timeout_s = tuple(timeout_s)
 
     def send(self, request, **kwargs):
+        if isinstance(self.inner, HTTPAdapter):
+            settings = {name: kwargs.get(name) for name in ("verify", "proxies", "cert")}
+            with suppress(LocationValueError):  # sending says better what is wrong with it
+                deadline.install(self.inner.get_connection_with_tls_context(request, **settings))
         return self.inner.send(request, **{**kwargs, "timeout": self.timeout_s})
 
     def close(self):
@@ -182,28 +241,51 @@ def _refuse_constant(name):
     raise ValueError(f"{name} is no JSON")
 
 
-def _failure_of(error):
+def _failure_of(error, overdue_s):
+    """Return the BankError for what ended a call; ``overdue_s``: its time was over."""
     code = type(error).__name__
+    if problem := _certificate_problem(error):
+        return BankUnavailable(
+            f"Its TLS certificate does not verify, so nothing was sent: {problem}.", code=code
+        )
     if _never_left(error):
         return BankUnavailable(f"It could not be reached ({code}).", code=code)
+    if overdue_s:
+        return BankOutcomeUnknown(
+            f"It had not answered in whole after {overdue_s:g} seconds.", code="TOTAL_TIMEOUT"
+        )
     return BankOutcomeUnknown(f"No answer, or not a whole one ({code}).", code=code)
+
+
+def _certificate_problem(error):
+    """Return what is wrong with the other side's certificate, or an empty string.
+
+    A failure of TLS may come with the answer: only a certificate that does not verify comes before
+    the first byte.
+    """
+    if not isinstance(error, requests.exceptions.SSLError):
+        return ""
+    cause = _first_argument(_cause_of(error))
+    is_one = isinstance(cause, ssl.SSLCertVerificationError)
+    return is_one and (getattr(cause, "verify_message", "") or "not trusted").rstrip(".")
 
 
 def _never_left(error):
     """Say whether the request surely did not leave; in doubt it did.
 
-    A connection reset after sending is a ``ConnectionError`` too, and a failure of TLS may come
-    with the answer: only a certificate that does not verify comes before the first byte.
+    A connection reset after sending is a ``ConnectionError`` too.
     """
     if isinstance(error, _NEVER_LEFT):
         return True
-    cause = _first_argument(error)
-    cause = getattr(cause, "reason", cause)  # urllib3's MaxRetryError holds what it gave up for
-    if isinstance(error, requests.exceptions.SSLError):
-        return isinstance(_first_argument(cause), ssl.SSLCertVerificationError)
     if isinstance(error, requests.exceptions.ProxyError):
         return False
-    return isinstance(error, requests.ConnectionError) and isinstance(cause, NewConnectionError)
+    is_connection = isinstance(error, requests.ConnectionError)
+    return is_connection and isinstance(_cause_of(error), NewConnectionError)
+
+
+def _cause_of(error):
+    cause = _first_argument(error)
+    return getattr(cause, "reason", cause)  # urllib3's MaxRetryError holds what it gave up for
 
 
 def _first_argument(error):

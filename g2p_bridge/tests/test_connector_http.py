@@ -2,20 +2,9 @@ import contextlib
 import json
 import socket
 import ssl
-import struct
-import sys
-import tempfile
-import threading
-from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from odoo.tests import BaseCase, tagged
 
@@ -26,79 +15,9 @@ from odoo.addons.g2p_bridge.connectors.errors import (
     BankUnavailable,
 )
 
+from .http_server import ScriptedServer, drop, reply, reset, self_signed
+
 TIMEOUT_S = (3, 1)
-
-
-class ScriptedServer:
-    """A real HTTP server on a free port of this machine that does what ``respond`` says.
-
-    ``respond(handler, body)`` gets the request handler and the bytes of the request's body.
-    With ``tls``, a server-side SSLContext, it speaks HTTPS.
-    """
-
-    def __init__(self, respond, tls=None):
-        self.requests = []
-        self.is_stopping = threading.Event()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-                outer.requests.append((self.path, dict(self.headers), body))
-                respond(self, body)
-
-            def log_message(self, *args):
-                pass  # standard error belongs to the test runner
-
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"
-        if tls:
-            # the handshake belongs to the connection's thread, or a refused one stops the server
-            self._server.socket = tls.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.01,), daemon=True
-        )
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception):
-        self.is_stopping.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, request, client_address):
-        if isinstance(sys.exc_info()[1], OSError):  # a client that hangs up is no news
-            return None
-        return super().handle_error(request, client_address)
-
-
-def reply(handler, body, status=200, *, headers=(), claim=None):
-    """Answer with these bytes; ``claim`` is a Content-Length that is not theirs."""
-    handler.send_response(status)
-    for name, value in headers:
-        handler.send_header(name, value)
-    handler.send_header("Content-Length", str(len(body) if claim is None else claim))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-def drop(handler):
-    """Close the connection without an answer."""
-    handler.close_connection = True
-    handler.connection.shutdown(socket.SHUT_RDWR)
-
-
-def reset(handler):
-    """Reset the connection (RST) without an answer."""
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    handler.connection.close()
 
 
 @tagged("post_install", "-at_install")
@@ -260,7 +179,9 @@ class TestSend(BaseCase):
         for verify in (True, False):  # nobody can switch verification off
             session = requests.Session()
             session.verify = verify
-            with ScriptedServer(lambda handler, _body: reply(handler, b"{}"), _tls()) as server:
+            with ScriptedServer(
+                lambda handler, _body: reply(handler, b"{}"), self_signed()
+            ) as server:
                 with self.subTest(verify=verify), self.assertRaises(BankUnavailable) as caught:
                     self.post(server.url, session=session)
                 self.assertEqual(caught.exception.code, "SSLError")
@@ -321,26 +242,6 @@ class TestSend(BaseCase):
             )
         [line] = logs.output
         self.assertRegex(line, r"POST /pay: HTTP_200 in \d+ ms$")
-
-
-def _tls():
-    """Return the server's side of TLS, with a certificate that nobody signed."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bank.example")])
-    now = datetime.now(timezone.utc)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(certificate.public_bytes(Encoding.PEM))
-        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        file.flush()
-        context.load_cert_chain(file.name)
-    return context
 
 
 class _Failing(requests.adapters.BaseAdapter):
