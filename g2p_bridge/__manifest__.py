@@ -6,7 +6,7 @@
     "author": "G2P Bridge contributors",
     "category": "Accounting/Payment",
     "depends": ["base_import", "mail", "queue_job", "rpc"],
-    "external_dependencies": {"python": ["requests", "mt-940", "python-stdnum"]},
+    "external_dependencies": {"python": ["cryptography", "requests", "mt-940", "python-stdnum"]},
     "data": [
         "security/g2p_bridge_security.xml",
         "security/g2p_bridge_rules.xml",

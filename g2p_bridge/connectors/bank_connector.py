@@ -1,11 +1,9 @@
-import json
-
 import requests
 
 from odoo import api, models
 
 from ..services import disbursement_id, mt940
-from . import http
+from . import http, signing
 from .errors import BankOutcomeUnknown, BankUnavailable
 
 
@@ -141,7 +139,8 @@ class BankConnector(models.AbstractModel):
     def _authenticate(self, request, account):
         """Make the request one of ours: a bearer token, where the bank has a secret.
 
-        Called last, so a bank addon may sign the bytes of ``request.body``.
+        Called when all else is there, so a bank addon may sign the bytes of ``request.body``. Our
+        own signature, where the bank's form asks for it, follows.
 
         :param requests.PreparedRequest request: changed in place
         :param DebtorAccount account: holds the secret
@@ -180,19 +179,15 @@ class BankConnector(models.AbstractModel):
         return answer
 
     def _prepare_request(self, session, account, path, body, idempotency_key):
-        try:
-            request = session.prepare_request(
-                requests.Request(
-                    "POST",
-                    account.base_url.rstrip("/") + path,
-                    data=json.dumps(body, allow_nan=False, separators=(",", ":")).encode(),
-                    headers=self._headers(account, idempotency_key),
-                )
-            )
-        except requests.RequestException as error:  # a base URL that is none
-            code = type(error).__name__
-            raise BankUnavailable(f"The request could not be made ({code}).", code=code) from error
+        request = http.prepare(
+            session,
+            account.base_url.rstrip("/") + path,
+            body,
+            self._headers(account, idempotency_key),
+        )
         self._authenticate(request, account)
+        if account.sign_requests:
+            signing.sign(request)
         return request
 
     def _not_implemented(self, method):

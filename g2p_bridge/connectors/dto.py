@@ -25,6 +25,7 @@ class DebtorAccount:
     currency: str  # ISO 4217
     timeout_s: tuple[float, float] = (10, 30)  # to connect; between two bytes of the answer
     secret: str = field(default="", repr=False)  # bearer token of the bank, empty for none
+    sign_requests: bool = False  # with the server's key, see connectors/signing.py
     #: further settings of the bank addon, as plain values
     options: dict = field(default_factory=dict, repr=False)
 

@@ -1,4 +1,5 @@
 from . import (
+    g2p_endpoint_mixin,
     g2p_state_mixin,
     g2p_sponsor_bank,
     g2p_funding_account,

@@ -1,5 +1,4 @@
 import logging
-import re
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -9,7 +8,7 @@ import requests
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
-from ..connectors import http
+from ..connectors import http, signing
 from ..connectors.dto import FinancialAddress
 from ..connectors.errors import BankRejected, BankUnavailable
 from ..services import financial_address
@@ -34,7 +33,7 @@ class AccountMapper(models.Model):
 
     _name = "g2p.account.mapper"
     _description = "Account mapper"
-    _inherit = ["mail.thread"]
+    _inherit = ["g2p.endpoint.mixin", "mail.thread"]
     _order = "name"
 
     name = fields.Char(required=True)
@@ -51,11 +50,9 @@ class AccountMapper(models.Model):
     link_ids = fields.One2many("g2p.account.link", "mapper_id", string="Links")
     link_count = fields.Integer(compute="_compute_link_count")
     base_url = fields.Char(
-        string="Base URL",
-        tracking=True,
         help="The mapper is asked at this address with /sync/resolve behind it.",
     )
-    secret = fields.Char(string="API key of the mapper", groups="base.group_system", copy=False)
+    secret = fields.Char(string="API key of the mapper")
     sender_id = fields.Char(
         default="g2p-bridge", help="Our name in the messages to the mapper (header sender_id)."
     )
@@ -76,11 +73,9 @@ class AccountMapper(models.Model):
     )
 
     @api.constrains("provider", "base_url")
-    def _check_base_url(self):
+    def _check_has_base_url(self):
         for mapper in self:
-            if mapper.provider == "g2p_connect" and not re.match(
-                r"https?://[^\s/]+", mapper.base_url or ""
-            ):
+            if mapper.provider == "g2p_connect" and not mapper.base_url:
                 raise ValidationError(
                     self.env._("A G2P Connect mapper needs a base URL that starts with https://.")
                 )
@@ -136,13 +131,12 @@ class AccountMapper(models.Model):
         body = self._prepare_resolve_message(beneficiary_ids)
         secret = self.sudo().secret  # readable for system administrators only
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-        request = requests.Request(
-            "POST", self.base_url.rstrip("/") + "/sync/resolve", json=body, headers=headers
-        )
         with requests.Session() as session:
-            answer = http.send(
-                session, session.prepare_request(request), timeout_s=MAPPER_TIMEOUT_S, safe=True
-            )
+            url = self.base_url.rstrip("/") + "/sync/resolve"
+            request = http.prepare(session, url, body, headers)
+            if self.sign_requests:
+                signing.sign(request)
+            answer = http.send(session, request, timeout_s=MAPPER_TIMEOUT_S, safe=True)
         return _answers_of(answer)
 
     def _prepare_resolve_message(self, beneficiary_ids):

@@ -125,5 +125,6 @@ class FundingAccount(models.Model):
             currency=self.currency_id.name,
             timeout_s=(bank.connect_timeout, bank.read_timeout),
             secret=bank.secret or "",
+            sign_requests=bank.sign_requests,
             options=bank._prepare_connector_options(),
         )

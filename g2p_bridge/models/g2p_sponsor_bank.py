@@ -9,7 +9,7 @@ class SponsorBank(models.Model):
 
     _name = "g2p.sponsor.bank"
     _description = "Sponsor bank"
-    _inherit = ["mail.thread"]
+    _inherit = ["g2p.endpoint.mixin", "mail.thread"]
     _order = "name"
     _rec_names_search = ["name", "code"]
 
@@ -29,17 +29,9 @@ class SponsorBank(models.Model):
         tracking=True,
     )
     base_url = fields.Char(
-        string="Base URL",
-        tracking=True,
         help="Address under which the bank's services stand, such as https://api.bank.example/g2p",
     )
-    secret = fields.Char(
-        string="API key of the bank",
-        groups="base.group_system",
-        copy=False,
-        help="Sent to the bank as bearer token. Seen and changed by system administrators only.",
-    )
-    has_secret = fields.Boolean(compute="_compute_has_secret", compute_sudo=True)
+    secret = fields.Char(string="API key of the bank")
     max_batch_size = fields.Integer(
         default=lambda self: self.env["g2p.bridge"]._parameter("batch_size"),
         help="Most payments that the bank takes in one call.",
@@ -90,11 +82,6 @@ class SponsorBank(models.Model):
         "Batch size, parallel calls and time-outs of a bank must be positive.",
     )
 
-    @api.depends("secret")
-    def _compute_has_secret(self):
-        for bank in self:
-            bank.has_secret = bool(bank.secret)
-
     def _compute_down_message(self):
         down = self.env["g2p.bank.health"].search(
             [("bank_id", "in", self.ids), ("is_open", "=", True)]
@@ -109,16 +96,6 @@ class SponsorBank(models.Model):
             if not re.fullmatch(r"[A-Z0-9_]{1,32}", bank.code or ""):
                 raise ValidationError(
                     self.env._("The bank code may hold capitals, digits and underscores only.")
-                )
-
-    @api.constrains("base_url")
-    def _check_base_url(self):
-        for bank in self:
-            if bank.base_url and not re.match(r"https?://[^\s/]+", bank.base_url):
-                raise ValidationError(
-                    self.env._(
-                        "The base URL must start with https:// (or http:// in a test set-up)."
-                    )
                 )
 
     @api.private

@@ -1,6 +1,9 @@
 import json
+import os
+import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from unittest.mock import patch
 
 from odoo.exceptions import ValidationError
 from odoo.tests import tagged
@@ -27,12 +30,14 @@ class MapperServer:
 
     def __init__(self):
         self.requests = []
+        self.bodies = []  # their bytes
         self.answer = self.linked
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+                body = json.loads(outer.bodies[-1])
                 outer.requests.append((self.path, dict(self.headers), body))
                 status, content = outer.answer(body)
                 self.send_response(status)
@@ -116,6 +121,16 @@ class TestG2PConnectMapper(PipelineCase):
                 "locale": "en",
             },
         )
+
+    def test_a_netrc_file_does_not_take_the_place_of_the_key(self):
+        self.mapper.secret = "let me in"
+        with tempfile.NamedTemporaryFile("w") as netrc:
+            netrc.write("default login somebody password else\n")
+            netrc.flush()
+            with patch.dict(os.environ, NETRC=netrc.name):
+                self.resolve("BEN1")
+        [(_path, headers, _body)] = self.server.requests
+        self.assertEqual(headers["Authorization"], "Bearer let me in")
 
     def test_answers_are_matched_by_reference_in_whatever_order_they_come(self):
         self.server.answer = lambda body: (

@@ -5,8 +5,9 @@ import logging
 import os
 import sys
 from datetime import date
+from pathlib import Path
 
-from example_bank import money
+from example_bank import money, signature
 from example_bank.app import ExampleBankApp
 from example_bank.bank import AccountExists, Bank, Config
 from example_bank.faults import Faults
@@ -65,6 +66,7 @@ def _build(options):
         Uploader(bank.store, options.upload_url, options.upload_key),
         api_key=options.api_key,
         refuse=server.refuse,
+        public_key=options.require_signature,
     )
     if options.settle_every:
         start_rounds(app, options.settle_every)
@@ -118,6 +120,12 @@ def _add_server_options(parser):
         default=os.environ.get("EXAMPLE_BANK_API_KEY", ""),
         metavar="KEY",
         help="bearer token that callers must send (a browser: as password)",
+    )
+    group.add_argument(
+        "--require-signature",
+        type=_public_key,
+        metavar="PUBLIC_KEY_FILE",
+        help="refuse calls without a JWS (header Signature) that this RSA key (PEM) verifies",
     )
     group.add_argument("--verbose", action="store_true", help="log each request, without bodies")
 
@@ -178,6 +186,13 @@ def _add_statement_options(parser):
     )
     group.add_argument("--mt940-style", choices=("standard", "captured"), default="standard")
     group.add_argument("--mt940-newline", choices=("crlf", "lf"), default="crlf")
+
+
+def _public_key(path):
+    try:
+        return signature.load(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"no RSA public key in PEM: {error}") from error
 
 
 def _count(text):

@@ -1,7 +1,9 @@
 """The example bank as a process of its own, over real HTTP. Needs neither Odoo nor a database."""
 
+import base64
 import json
 import re
+import tempfile
 import threading
 import time
 import unittest
@@ -11,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import mt940
 import requests
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from .bank_process import BankProcess, payment
 
@@ -18,6 +22,16 @@ ACCOUNT, POOR_ACCOUNT = "7000000001", "7000000002"
 ACCOUNTS = ("--account", f"{ACCOUNT}:USD:10000", "--account", f"{POOR_ACCOUNT}:USD:5")
 MISSING = {"code": "G2P-REQ-102", "message": "Invalid Input. Field required"}
 RECEIPT = {"status": "success", "error_message": ""}
+
+
+def encode(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def jws(key, body, header=b'{"alg":"RS256","typ":"JWT"}'):
+    """Return the detached JWS of a body, as OpenG2P's bridge makes it."""
+    text = f"{encode(header)}.{encode(body)}".encode()
+    return f"{encode(header)}..{encode(key.sign(text, padding.PKCS1v15(), hashes.SHA256()))}"
 
 
 class SimulatorCase(unittest.TestCase):
@@ -713,6 +727,39 @@ class TestOperation(SimulatorCase):
         self.assertTrue(bank.post("/check_funds", body, token="made-up-token").ok)
         self.assertTrue(bank.get("/", auth=("anybody", "made-up-token")).ok)
         self.assertTrue(bank.get("/ping").ok)
+
+    def test_with_a_public_key_only_its_owner_gets_in(self):
+        key, other = (rsa.generate_private_key(65537, 2048) for _number in range(2))
+        with tempfile.NamedTemporaryFile() as file:
+            public = serialization.PublicFormat.SubjectPublicKeyInfo
+            file.write(key.public_key().public_bytes(serialization.Encoding.PEM, public))
+            file.flush()
+            bank = self.start_bank("--require-signature", file.name)
+        content = json.dumps(
+            {"account_number": ACCOUNT, "account_currency": "USD", "total_funds_needed": 1}
+        ).encode()
+
+        def ask(body, signature):
+            headers = {"Content-Type": "application/json", "Signature": signature}
+            return requests.post(
+                f"{bank.url}/check_funds", data=body, headers=headers, timeout=30
+            ).status_code
+
+        good = jws(key, content)
+        self.assertEqual(ask(content, good), 200)
+        for body, signature in (
+            (content, None),
+            (content, ""),
+            (content, "a.b.c"),
+            (content, jws(other, content)),
+            (content, jws(key, content, b'{"alg":"none"}')),
+            (content, good.replace("..", f".{encode(content)}.")),
+            (content, good[:-8] + "AAAAAAAA"),
+            (content + b" ", good),
+        ):
+            self.assertEqual(ask(body, signature), 401, signature)
+        self.assertTrue(bank.get("/ledger").ok)
+        self.assertTrue(bank.post("/admin/settle", {}).ok)
 
     def test_an_account_is_opened_once(self):
         bank = self.start_bank()

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from . import admin, ledger, pages, shapes
+from . import admin, ledger, pages, shapes, signature
 from .answers import errors, to_json
 from .bank import KeyReused
 from .faults import AFTER, BEFORE
@@ -30,14 +30,16 @@ class ExampleBankApp:
     :param Uploader uploader: sends statements
     :param str api_key: bearer token that callers must send; empty: none
     :param refuse: function(seconds) that closes the port for a while
+    :param public_key: of the bridge, whose signature every call must have; None: none
     """
 
-    def __init__(self, bank, faults, uploader, *, api_key="", refuse=None):
+    def __init__(self, bank, faults, uploader, *, api_key="", refuse=None, public_key=None):
         self.bank = bank
         self.faults = faults
         self.uploader = uploader
         self.refuse = refuse
         self._api_key = api_key
+        self._public_key = public_key
         self._urls = Map(
             [
                 Rule("/", endpoint=self._page, methods=["GET"]),
@@ -66,6 +68,8 @@ class ExampleBankApp:
             handler, arguments = self._urls.bind_to_environ(request.environ).match()
             if handler != self._ping and not self._may(request):
                 return _unauthorized()
+            if _is_wire(request) and not self._is_signed(request):
+                return errors(401, [("EXB-REQ-401", "The Signature does not fit the body")])
             return self._with_faults(request, lambda: handler(request, **arguments))
         except shapes.InvalidRequest as error:
             return errors(400, [(shapes.SHAPE_CODE, f"Invalid Input. {p}") for p in error.problems])
@@ -84,11 +88,17 @@ class ExampleBankApp:
         token = (given.token or given.password or "") if given else ""
         return hmac.compare_digest(token.encode(), self._api_key.encode())
 
+    def _is_signed(self, request):
+        if self._public_key is None:
+            return True
+        given = request.headers.get("Signature")
+        return signature.is_valid(self._public_key, given, request.get_data())
+
     # faults
 
     def _with_faults(self, request, handle):
         """The answer of the handler, with what a fault makes of it."""
-        if request.method != "POST" or request.path.startswith("/admin/"):
+        if not _is_wire(request):
             return handle()
         fault = self.faults.draw(request.path)
         if fault is None:
@@ -161,6 +171,11 @@ class ExampleBankApp:
     def _page(self, request):
         page = max(1, request.args.get("page", 1, type=int))
         return Response(pages.overview(self.bank, page), content_type="text/html; charset=utf-8")
+
+
+def _is_wire(request):
+    """Whether it is a call of the wire protocol, rather than of the clerk."""
+    return request.method == "POST" and not request.path.startswith("/admin/")
 
 
 def _failure(status):

@@ -1,11 +1,12 @@
 """A stand-in for OpenG2P's account mapper (SPAR): ``python tests/stand_ins/mapper --help``.
 
 TEST DOUBLE. Answers ``POST /sync/resolve`` and ``/sync/link`` (G2P Connect) with the fields,
-codes and order of SPAR 1.1.0. Signatures are not checked. How it misbehaves is set with
-``POST /admin/behaviour``.
+codes and order of SPAR 1.1.0. Signatures are checked with ``--require-signature``. How it
+misbehaves is set with ``POST /admin/behaviour``.
 """
 
 import argparse
+import base64
 import hashlib
 import json
 import random
@@ -16,6 +17,10 @@ import threading
 import time
 from datetime import datetime
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
@@ -123,8 +128,9 @@ class Behaviour:
 class MapperApp:
     """The WSGI application."""
 
-    def __init__(self, links, behaviour):
+    def __init__(self, links, behaviour, public_key=None):
         self._links = links
+        self._public_key = public_key
         self._behaviour = behaviour
         self._call_count = 0
         self._asked_count = 0
@@ -175,7 +181,7 @@ class MapperApp:
 
     def _resolve(self, request, values):
         header, message = _envelope(request, "resolve_request")
-        if values["fault"] == "jwt":
+        if values["fault"] == "jwt" or not _is_signed(request, self._public_key):
             return _refused(header, _WRONG_SIGNATURE)
         if header["action"] != "resolve":
             return _refused(header, _WRONG_ACTION)
@@ -259,6 +265,27 @@ def _envelope(request, name):
         if not isinstance(item, dict) or not {"reference_id", "id"} <= item.keys():
             raise InvalidRequest("Field required")
     return header, message
+
+
+def _is_signed(request, key):
+    """Whether the header is a detached JWS (RS256) of the body, as OpenG2P's services make it."""
+    if key is None:
+        return True
+    header, _, rest = request.headers.get("Signature", "").partition(".")
+    text = f"{header}.{base64.urlsafe_b64encode(request.get_data()).rstrip(b'=').decode()}"
+    try:
+        signature = base64.urlsafe_b64decode(f"{rest.removeprefix('.')}==")
+        key.verify(signature, text.encode(), padding.PKCS1v15(), SHA256())
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _load_key(path):
+    if not path:
+        return None
+    with open(path, "rb") as file:
+        return load_pem_public_key(file.read())
 
 
 def _parse(request):
@@ -348,6 +375,9 @@ def main(arguments=None):
     group.add_argument("--count", type=int, default=0, help="link BEN000001 to this number")
     parser.add_argument("--missing-rate", type=float, default=0, help="share that is not linked")
     parser.add_argument("--seed", type=int, default=1, help="decides which (%(default)s)")
+    parser.add_argument(
+        "--require-signature", metavar="PUBLIC_KEY_FILE", help="refuse what this key did not sign"
+    )
     options = parser.parse_args(arguments)
     links = Links(
         _load_links(options.links),
@@ -356,7 +386,7 @@ def main(arguments=None):
         seed=options.seed,
         is_generating=not options.links,
     )
-    app = MapperApp(links, Behaviour(options.seed))
+    app = MapperApp(links, Behaviour(options.seed), _load_key(options.require_signature))
     signal.signal(signal.SIGTERM, _exit)
     server = make_server(
         "127.0.0.1", options.port, app, threaded=True, request_handler=_QuietHandler
