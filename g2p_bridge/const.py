@@ -42,6 +42,7 @@ ERROR_SENTENCES = {
     "INVALID_LIMIT": "The limit must be a whole number between 1 and 10000.",
     "INVALID_STATEMENT": "The file is no statement that can be booked: %s",
     "STATEMENT_TOO_LARGE": "The file is larger than %s bytes.",
+    "TOO_MANY_REQUESTS": "At most %s statement files are taken in a minute: send this one again in %s seconds.",
     "UNKNOWN_ACCOUNT": "The statement is of an account that is no funding account of this caller's banks: %s",
     "STATEMENT_CURRENCY_MISMATCH": "The statement is in %s, the funding account in %s.",
     "INVALID_STATUS": "The status must be one of: accepted, rejected.",
@@ -97,7 +98,10 @@ PARAMETERS = {
     "g2p_bridge.breaker_longest_seconds": 300,
     "g2p_bridge.disbursement_sla_days": 3,
     "g2p_bridge.statement_max_bytes": 32 * 1024 * 1024,
+    "g2p_bridge.uploads_per_minute": 120,
 }
+#: those that 0 switches off; for the others it counts as not set
+ZERO_IS_OFF = {"g2p_bridge.uploads_per_minute"}
 
 DISBURSEMENT_STATES = [
     ("received", "Received"),

@@ -1,25 +1,50 @@
 from datetime import datetime, timezone
 
+from werkzeug.exceptions import RequestEntityTooLarge
+
 from odoo import http
 from odoo.http import request
 
 from ..models.g2p_bridge_error import BridgeError
 
-#: the file itself is limited by a setting; this is what a worker reads at all
-MAX_BODY_BYTES = 64 * 1024 * 1024
+#: what the form around the file may take
+FORM_BYTES = 64 * 1024
+#: code -> HTTP status, where it is not 200: what a program that sends files has to see at once
+_STATUS = {"STATEMENT_TOO_LARGE": 413, "TOO_MANY_REQUESTS": 429}
+
+
+class UploadDispatcher(http.HttpDispatcher):
+    """Requests whose caller and length are checked before their body is read."""
+
+    routing_type = "g2p_upload"
+
+    def dispatch(self, endpoint, args):
+        """Run the controller, unless the caller uploads too often or too much."""
+        bridge = self.request.env["g2p.bridge"]
+        try:
+            bridge._admit_upload()
+            return super().dispatch(endpoint, args)
+        except RequestEntityTooLarge:
+            error = BridgeError("STATEMENT_TOO_LARGE", bridge._parameter("statement_max_bytes"))
+        except BridgeError as refusal:
+            error = refusal
+        return _refusal(error)
 
 
 class StatementUpload(http.Controller):
     """Statements over plain HTTP, as OpenG2P's banks upload them."""
 
+    def _max_content_length(self):
+        return request.env["g2p.bridge"]._parameter("statement_max_bytes") + FORM_BYTES
+
     @http.route(
         "/g2p_bridge/upload_mt940",
-        type="http",
+        type=UploadDispatcher.routing_type,
         auth="bearer",
         methods=["POST"],
         csrf=False,
         save_session=False,
-        max_content_length=MAX_BODY_BYTES,
+        max_content_length=_max_content_length,
     )
     def upload_mt940(self, statement_file=None, **_ignored):
         """Take the multipart field ``statement_file``; needs an API key of the Bank API.
@@ -35,8 +60,17 @@ class StatementUpload(http.Controller):
             with request.env.cr.savepoint():
                 answer = bridge._upload_statement(statement_file.read(), statement_file.filename)
         except BridgeError as error:
-            return request.make_json_response(_reply("rjct", error.code, str(error)))
+            return _refusal(error)
         return request.make_json_response(_reply("succ", "", answer["statement_id"], answer))
+
+
+def _refusal(error):
+    status = _STATUS.get(error.code, 200)
+    headers = {} if status == 200 else {"Connection": "close"}
+    if error.retry_after_s:
+        headers["Retry-After"] = str(error.retry_after_s)
+    body = _reply("rjct", error.code, str(error))
+    return request.make_json_response(body, headers=headers, status=status)
 
 
 def _reply(status, code, message, details=None):

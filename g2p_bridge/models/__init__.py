@@ -14,6 +14,7 @@ from . import (
     g2p_bank_call,
     g2p_envelope_approval,
     g2p_account_statement,
+    g2p_upload_attempt,
     pipeline_common,
     pipeline_funds,
     pipeline_resolve,

@@ -2,7 +2,7 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, ConcurrencyError
 
 from ..connectors import masking
-from ..const import MAX_REASON, MAX_REFERENCE, PARAMETERS
+from ..const import MAX_REASON, MAX_REFERENCE, PARAMETERS, ZERO_IS_OFF
 from ..services.field_rules import is_text
 from .g2p_bridge_error import BridgeError
 from .own_cursor import own_cursor
@@ -121,7 +121,8 @@ class Bridge(models.AbstractModel):
         """Return a setting of the bridge, a whole number; its default where it is not set well."""
         key = f"g2p_bridge.{name}"
         value = self.env["ir.config_parameter"].sudo().get_param(key)
-        return int(value) if value and value.isdigit() and int(value) else PARAMETERS[key]
+        is_set = value and value.isdigit() and (int(value) or key in ZERO_IS_OFF)
+        return int(value) if is_set else PARAMETERS[key]
 
     @api.private
     def _mask(self, account_number):

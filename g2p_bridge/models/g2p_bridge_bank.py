@@ -1,4 +1,5 @@
 from odoo import api, models
+from odoo.http import request
 from odoo.tools import SQL
 
 from ..const import MAX_REFERENCE
@@ -7,6 +8,9 @@ from ..services.field_rules import is_text
 from .g2p_bridge import BANK_GROUP
 from .g2p_bridge_error import BridgeError
 from .pipeline_statement import WAS_SENT
+
+#: in the environment of a request: its upload was counted, however often Odoo runs it again
+_COUNTED = "g2p_bridge.upload_is_counted"
 
 
 class Bridge(models.AbstractModel):
@@ -27,11 +31,24 @@ class Bridge(models.AbstractModel):
             ``statement_number``, ``statement_sequence``, ``status`` (received, held, processed,
             dismissed) and ``hold_reason``
         """
-        self._check_caller(BANK_GROUP)
+        self._admit_upload()
         if not isinstance(statement, str) or not statement.strip():
             raise BridgeError("INVALID_STATEMENT", "it is empty")
         content = statement.encode("utf-8", "surrogatepass")
         return self._upload_statement(content, filename)
+
+    @api.private
+    def _admit_upload(self):
+        """Refuse callers without the group, and those that upload too often.
+
+        :raise BridgeError: TOO_MANY_REQUESTS
+        """
+        self._check_caller(BANK_GROUP)
+        limit = self._parameter("uploads_per_minute")
+        environ = request.httprequest.environ if request else {}
+        if limit and not environ.get(_COUNTED):
+            self.env["g2p.upload.attempt"].sudo()._admit(limit)
+            environ[_COUNTED] = True
 
     @api.private
     def _upload_statement(self, content, filename):

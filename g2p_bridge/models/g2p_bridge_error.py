@@ -33,10 +33,12 @@ class BridgeError(UserError):
     :param str code: one of :data:`~..const.ERROR_SENTENCES`
     :param values: fill the sentence
     :param list rows: row errors
+    :param int retry_after_s: when the same call may be made again, where that is known
     """
 
-    def __init__(self, code, *values, rows=()):
+    def __init__(self, code, *values, rows=(), retry_after_s=None):
         self.code = code
+        self.retry_after_s = retry_after_s
         self.sentence = ERROR_SENTENCES[code] % values if values else ERROR_SENTENCES[code]
         super().__init__(self.sentence)
         self.args = (code, RowErrors(rows, self.sentence))

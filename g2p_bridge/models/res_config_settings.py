@@ -1,6 +1,6 @@
 from odoo import fields, models
 
-from ..const import PARAMETERS
+from ..const import PARAMETERS, ZERO_IS_OFF
 
 
 def _parameter(name, string, explanation):
@@ -76,3 +76,18 @@ class ResConfigSettings(models.TransientModel):
     g2p_statement_max_bytes = _parameter(
         "statement_max_bytes", "Largest statement file (bytes)", "Bigger uploads are refused."
     )
+    g2p_uploads_per_minute = _parameter(
+        "uploads_per_minute",
+        "Uploads per minute",
+        "Most statement files that one user may send in a minute. 0: no limit.",
+    )
+
+    def set_values(self):
+        # Odoo takes 0 for "not set" and removes the parameter, and its default would count again
+        result = super().set_values()
+        parameters = self.env["ir.config_parameter"].sudo()
+        for name, field in self._fields.items():
+            key = getattr(field, "config_parameter", None)
+            if key in ZERO_IS_OFF and not self[name]:
+                parameters.set_param(key, "0")
+        return result

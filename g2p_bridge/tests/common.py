@@ -22,6 +22,8 @@ class BridgeCommon(TransactionCase):
         cls.env = cls.env(
             context={**cls.env.context, "tracking_disable": True, "no_reset_password": True}
         )
+        # tests upload more in a minute than any bank does
+        cls.env["ir.config_parameter"].set_param("g2p_bridge.uploads_per_minute", "0")
         cls.currency = cls.env.ref("base.USD")
         cls.currency.active = True
         cls.bank = cls.create_bank()

@@ -166,6 +166,18 @@ class TestViews(BridgeCommon):
         form.save().execute()
         self.assertEqual(self.env["g2p.bridge"]._parameter("rows_per_call"), 1234)
 
+    def test_the_settings_page_switches_a_limit_off_and_on(self):
+        page = self.env["res.config.settings"].with_user(self.env.ref("base.user_admin"))
+        for value in (0, 7, 0):
+            form = Form(page)
+            form.g2p_uploads_per_minute = value
+            form.save().execute()
+            self.assertEqual(self.env["g2p.bridge"]._parameter("uploads_per_minute"), value)
+            self.assertEqual(Form(page).g2p_uploads_per_minute, value)
+        form.g2p_rows_per_call = 0
+        form.save().execute()
+        self.assertEqual(self.env["g2p.bridge"]._parameter("rows_per_call"), 10_000)
+
     def test_the_steps_are_in_the_action_menu_of_officers_only(self):
         steps = {
             "Check funds with bank",

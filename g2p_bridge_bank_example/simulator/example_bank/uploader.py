@@ -2,12 +2,15 @@
 
 import logging
 import threading
+import time
 
 import requests
 
 _logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 120
+#: a bridge that asks to be called less often is asked once more, after so long at most
+MAX_WAIT_S = 60
 _ANSWER_LENGTH = 500
 
 
@@ -85,18 +88,31 @@ class Uploader:
     def _post(self, statement_id, content):
         name = f"statement_{statement_id}.mt940"
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        try:
-            response = requests.post(
+
+        def send():
+            return requests.post(
                 self.url,
                 files={"statement_file": (name, content, "text/plain")},
                 headers=headers,
                 timeout=TIMEOUT_S,
                 allow_redirects=False,
             )
+
+        try:
+            response = send()
+            if response.status_code == requests.codes.too_many_requests:
+                time.sleep(_wait_s(response))
+                response = send()
         except requests.RequestException as error:
             # Its text may hold the URL, its class says enough.
             return False, None, type(error).__name__
         return _is_taken(response), response.status_code, response.text[:_ANSWER_LENGTH]
+
+
+def _wait_s(response):
+    """How many seconds the bridge asks to wait (header ``Retry-After``)."""
+    given = response.headers.get("Retry-After", "")
+    return min(int(given), MAX_WAIT_S) if given.isdigit() else 1
 
 
 def _is_taken(response):
