@@ -1,1 +1,1 @@
-from . import bank_connector_example, g2p_sponsor_bank
+from . import bank_connector_example, bank_connector_plain, g2p_sponsor_bank

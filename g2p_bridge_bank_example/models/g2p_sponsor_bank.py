@@ -7,5 +7,9 @@ class SponsorBank(models.Model):
     _inherit = "g2p.sponsor.bank"
 
     connector = fields.Selection(
-        selection_add=[("example", "Example Bank")], ondelete={"example": "set null"}
+        selection_add=[
+            ("example", "Example Bank"),
+            ("example_plain", "Example Bank without keys, inquiry and release"),
+        ],
+        ondelete={"example": "set null", "example_plain": "set null"},
     )

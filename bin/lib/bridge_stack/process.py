@@ -57,9 +57,12 @@ class Process:
     :param env: its whole environment
     :param keep: it outlives us
     :param share_fds: file descriptors that it inherits
+    :param options: further ones of :class:`subprocess.Popen`, such as another user
     """
 
-    def __init__(self, name, command, env, log, *, cwd=None, keep=False, share_fds=()):
+    def __init__(
+        self, name, command, env, log, *, cwd=None, keep=False, share_fds=(), options=None
+    ):
         self.name = name
         self.command = command
         self.log = log
@@ -67,6 +70,7 @@ class Process:
         self._cwd = cwd
         self._keep = keep
         self._share_fds = tuple(share_fds)
+        self._options = options or {}
         self._child = None
         self._log_start = 0
 
@@ -86,6 +90,7 @@ class Process:
                 pass_fds=self._share_fds,
                 # Ctrl-C is for us: we end it, in order
                 start_new_session=True,
+                **self._options,
             )
 
     @property
@@ -142,13 +147,17 @@ class Process:
         if number == signal.SIGKILL and self._child:
             self._child.wait(10)
 
+    def wait_for_end(self, deadline_s):
+        """Wait until it has ended by itself, or the deadline has passed."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(deadline_s)
+
     def stop(self, deadline_s=15):
         """End it: SIGTERM, and SIGKILL for whatever of its group is left after the deadline."""
         if self._child is None:
             return
         self.send(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._child.wait(deadline_s)
+        self.wait_for_end(deadline_s)
         # children of it that outlived it; the group keeps its number while one of them lives
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)

@@ -59,6 +59,7 @@ class Stack:
     :param odoo_options: added to the server's command line
     :param keep: leave everything running on exit, and say how to stop it
     :param folder: for logs and the bank's ledger; by default one that is removed after success
+    :param postgres: the server to use, not started yet; by default that of the checkout
 
     :ivar url: of the server; ``bank_url``, ``mapper_url`` of the others, or None
     :ivar db: name of the database
@@ -85,6 +86,7 @@ class Stack:
         log_level="info",
         keep=False,
         folder=None,
+        postgres=None,
     ):
         self.modules = tuple(modules)
         self.workers = workers
@@ -102,6 +104,7 @@ class Stack:
         self._own_folder = folder is None
         self.folder = Path(folder) if folder else home() / "run" / self.db
         self.postgres = None
+        self._postgres_given = postgres
         self._processes = {}
 
     # starting and ending
@@ -124,7 +127,7 @@ class Stack:
     def _start(self):
         install.ensure_setup(install.RUNTIME)
         self._check_ports()
-        postgres = Postgres()
+        postgres = self._postgres_given or Postgres()
         postgres.start()
         self.postgres = postgres
         template.drop_abandoned(self.postgres, "stack")
@@ -145,8 +148,7 @@ class Stack:
         # read before the work: what changes meanwhile asks for another update next time
         state = f"addons {template.source_hash(self.modules)}"
         if not self.postgres.exists(self.db):
-            source = template.template_database(self.postgres, self.modules)
-            template.clone_database(self.postgres, source, self.db)
+            template.make_database(self.postgres, self.modules, self.db)
         elif self.postgres.note(self.db) != state:
             say(f"database  updating {self.db} to the addons as they are now")
             log = home() / "log" / f"update-{self.db}.log"
@@ -171,6 +173,7 @@ class Stack:
         )
         # the runner reaches the server over HTTP, so both must speak of the same address
         env = child_env(
+            **self.postgres.env(),
             ODOO_QUEUE_JOB_CHANNELS=self.channels,
             ODOO_QUEUE_JOB_HOST="127.0.0.1",
             ODOO_QUEUE_JOB_PORT=port,
@@ -254,6 +257,16 @@ class Stack:
         children = Path(f"/proc/{self.pids['server']}/task/{self.pids['server']}/children")
         return [int(pid) for pid in children.read_text(encoding="ascii").split()]
 
+    def worker_pids_of(self, kind):
+        """Return the ids (list) of the server's workers of one kind.
+
+        :param kind: as the server calls it in its log: ``WorkerHTTP``, ``WorkerCron``,
+            ``WorkerJobRunner``
+        """
+        text = self.log("server").read_text(encoding="utf-8", errors="replace")
+        begun = {int(pid) for pid in re.findall(rf"Worker {kind} \((\d+)\) alive", text)}
+        return [pid for pid in self.worker_pids() if pid in begun]
+
     def log(self, name):
         """Return the path of a process's log."""
         return self._processes[name].log
@@ -315,16 +328,16 @@ class Stack:
         :return: ``result`` as JSON gives it back, None if the code sets none
         :raise BridgeError: the code failed; with the end of its output
         """
-        return odoo_shell(self.db, code)
+        return odoo_shell(self.db, code, self.postgres.env())
 
 
-def odoo_shell(database, code):
+def odoo_shell(database, code, postgres_env=None):
     """Run code in ``odoo shell`` on a database; see :meth:`Stack.odoo_shell`."""
     epilogue = f"\nimport json\nprint({_RESULT!r} + json.dumps(locals().get('result')))\n"
     done = subprocess.run(
         odoo_command("shell", "-d", database, "--no-http", "--log-level=error"),
         input=code + epilogue,
-        env=child_env(ODOO_QUEUE_JOB_CHANNELS="root:0"),
+        env=child_env(**(postgres_env or {}), ODOO_QUEUE_JOB_CHANNELS="root:0"),
         text=True,
         capture_output=True,
         check=False,

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from bridge_stack.common import (
     say,
     tail,
 )
+from bridge_stack.install import postgres_programs
+from bridge_stack.postgres import Postgres
 
 #: ``rpc`` is named because automatic installation is off: it holds /jsonrpc, /xmlrpc and /json/2.
 MODULES = ("rpc", "g2p_bridge", "g2p_bridge_bank_example")
@@ -147,6 +150,44 @@ def _check_installed(postgres, database, modules):
             f"Not installed: {', '.join(missing)}. The end of {install_log(modules)}:\n"
             f"{tail(install_log(modules), 30)}"
         )
+
+
+def make_database(postgres, modules, database):
+    """Create a database with the modules installed, as a copy of their template.
+
+    A private server has no templates: it gets a dump of the one on the checkout's server.
+    """
+    if not postgres.is_private:
+        clone_database(postgres, template_database(postgres, modules), database)
+        return
+    with Postgres().running() as shared:
+        clone_database(shared, template_database(shared, modules), database)
+        try:
+            _copy_between(shared, postgres, database)
+        finally:
+            shared.drop(database)  # its file store stays: it is that of the copy
+
+
+def _copy_between(source, target, database):
+    target.create(database)
+    with tempfile.TemporaryDirectory() as folder:
+        dump = Path(folder) / "dump"
+        # -Z0: written and read at once
+        _run_client(source, "pg_dump", "-Fc", "-Z0", "-f", dump, database)
+        _run_client(target, "pg_restore", "-j2", "--exit-on-error", "-d", database, dump)
+
+
+def _run_client(postgres, program, *arguments):
+    done = subprocess.run(
+        [postgres_programs() / program, *arguments],
+        env=child_env(**postgres.env()),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BridgeError(f"{program} failed:\n{done.stderr[-1000:]}")
 
 
 def clone_database(postgres, template, database):

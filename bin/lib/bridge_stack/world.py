@@ -61,9 +61,8 @@ class World:
             "g2p.sponsor.bank",
             name="Example Bank",
             code=f"EXAMPLE_{mark}",
-            connector="example",
             base_url=stack.bank_url,
-            **(bank_values or {}),
+            **{"connector": "example", **(bank_values or {})},
         )
         self.account_id = self.create(
             "g2p.funding.account",
