@@ -7,10 +7,11 @@ from odoo.tools import SQL
 
 from odoo.addons.queue_job.exception import RetryableJobError
 
-from ..const import ENDED_STATES
 from .own_cursor import lock_for_transaction, own_cursor
 
 MAX_BACK_OFF_S = 3600
+#: payments in these have not ended: they keep their envelope from being settled
+OPEN_STATES = ("received", "unresolved", "resolved", "batched", "sent", "unknown")
 
 
 class DisbursementEnvelope(models.Model):
@@ -114,8 +115,7 @@ class DisbursementEnvelope(models.Model):
     def _settle_if_ended(self):
         """Settle when every payment ended; what the bank still holds goes back."""
         totals = self.env["g2p.disbursement.journal"]._totals_by_state(envelopes=self)[self.id]
-        open_states = {"received", "unresolved", "resolved", "batched", "sent", "unknown"}
-        if open_states & set(totals):
+        if set(OPEN_STATES) & set(totals):
             return self.state
         self._set_settled()
         self._enqueue_release_funds()
@@ -202,13 +202,13 @@ class DisbursementEnvelope(models.Model):
                      WHERE state = 'disbursed'
                        AND (EXISTS (SELECT FROM g2p_disbursement d
                                      WHERE d.envelope_id = e.id AND d.state = 'resolved')
-                         OR 0 = (SELECT sum(CASE WHEN target = ANY(%(ended)s) THEN 0
-                                                 ELSE disbursement_count END
-                                          - CASE WHEN source IS NULL OR source = ANY(%(ended)s)
-                                                 THEN 0 ELSE disbursement_count END)
-                                   FROM g2p_disbursement_journal j WHERE j.envelope_id = e.id))
+                         OR (SELECT sum(CASE WHEN target = ANY(%(open)s)
+                                             THEN disbursement_count ELSE 0 END
+                                      - CASE WHEN source = ANY(%(open)s)
+                                             THEN disbursement_count ELSE 0 END)
+                               FROM g2p_disbursement_journal WHERE envelope_id = e.id) = 0)
                     """,
-                    ended=list(ENDED_STATES),
+                    open=list(OPEN_STATES),
                 )
             )
         ]

@@ -11,6 +11,7 @@ from . import (
     test_facade_disbursements,
     test_facade_envelope,
     test_ledger,
+    test_lost_jobs,
     test_pipeline,
     test_properties,
     test_secrets,
