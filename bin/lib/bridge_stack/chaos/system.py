@@ -19,11 +19,13 @@ from bridge_stack.stack import Stack
 
 #: nothing is asked again by the clock alone: the days are ours
 PARAMETERS = {"g2p_bridge.retry_seconds": "1", "g2p_bridge.recheck_minutes": "60"}
+#: every call of ours is by a door that the server finds old
+QUIET = ("--log-handler=odoo.addons.rpc.controllers:ERROR",)
 #: of what is written down, nothing may be lost by a crash
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 #: how often a cron runs
-TICK_S = 1.0
-RESOLVE_TICKS = 3
+TICK_S = 2.0
+RESOLVE_TICKS = 2
 
 _FORWARD = """
 WITH due AS (SELECT id FROM g2p_disbursement_envelope WHERE next_attempt_at > now()
@@ -49,7 +51,12 @@ class System:
     """
 
     def __init__(self):
-        self.stack = Stack(postgres=PrivatePostgres(), workers=4, channels="root:3")
+        self.stack = Stack(
+            postgres=PrivatePostgres(),
+            workers=4,
+            channels="root:3",
+            odoo_options=QUIET,
+        )
         self.kills = 0
         self._faults_seen = self._faults_before = 0
         self._refusals = 0
