@@ -115,6 +115,8 @@ class TestLostJobs(PipelineCase):
         with trap_jobs():
             self.api.cancel_disbursement_envelope(envelope.disbursement_envelope_id)
         self.env.flush_all()
+        self.run_cron()
+        self.assertIn("Nobody knows whether funds are blocked", envelope.release_error)
         self.assertEqual(self._enqueued_by(envelope._cron_find_due_work), [])
 
 

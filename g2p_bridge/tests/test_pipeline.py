@@ -143,17 +143,6 @@ class TestWholeWay(PipelineCase):
         self.assertNotIn(first, self.fake.ordered)
         self.assertEqual(list(self.fake.blocks.values()), [Decimal("200.00")])
 
-    def test_the_cron_settles_an_envelope_whose_last_job_was_lost(self):
-        envelope = self.ready_envelope()
-        self.run_envelope(envelope)
-        with trap_jobs():  # the statement came, and the job that it enqueued died
-            self.env["g2p.disbursement"]._bulk_transition(
-                "reconciled", SQL("d.envelope_id = %s", envelope.id), cause="test"
-            )
-        self.assertEqual(envelope.state, "disbursed")
-        self.run_jobs(envelope._cron_find_due_work)
-        self.assertEqual(envelope.state, "settled")
-
     def test_the_cron_takes_up_what_no_job_is_left_for(self):
         envelope = self.ready_envelope()  # its jobs were trapped: as if they were lost
         self.run_jobs(envelope._cron_find_due_work)
@@ -325,18 +314,6 @@ class TestFunds(PipelineCase):
         envelope._on_release_failed(exc_message="the bank is down")
         self.assertEqual(envelope.release_error, "the bank is down")
         self.assertGreater(envelope.next_release_at, fields.Datetime.now())
-
-    def test_the_cron_releases_a_block_whose_answer_was_lost(self):
-        envelope = self.ready_envelope()
-        envelope._set_funds_available()
-        self.fake.script("block_funds", DoneThen(NO_ANSWER))
-        envelope._block_funds_with_bank()
-        with trap_jobs():  # the job of the cancellation is lost
-            self.api.cancel_disbursement_envelope(envelope.disbursement_envelope_id)
-        self.assertFalse(envelope.funds_blocked_reference_number)
-        self.run_jobs(envelope._cron_find_due_work)
-        self.assertEqual(list(self.fake.blocks.values()), [0])
-        self.assertTrue(envelope.funds_released_at)
 
     def test_what_the_bank_holds_is_shown_from_block_to_release(self):
         self.program.id_mapper_resolution_required = False

@@ -3,8 +3,8 @@
 import os
 from collections import Counter
 from contextlib import suppress
-from functools import partial
 from decimal import Decimal
+from functools import partial
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
