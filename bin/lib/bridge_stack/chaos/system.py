@@ -53,8 +53,8 @@ class System:
     def __init__(self):
         self.stack = Stack(
             postgres=PrivatePostgres(),
-            workers=4,
-            channels="root:3",
+            workers=6,
+            channels="root:5",
             odoo_options=QUIET,
         )
         self.kills = 0
