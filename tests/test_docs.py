@@ -162,7 +162,7 @@ def test_every_setting_stands_in_its_table_with_its_default():
 
 
 def test_every_environment_variable_is_explained():
-    sources = [*ROOT.glob("bin/lib/bridge_stack/*.*"), *ROOT.glob("*/simulator/**/*.py")]
+    sources = [*ROOT.glob("bin/lib/bridge_stack/**/*.*"), *ROOT.glob("*/simulator/**/*.py")]
     found = set()
     for path in sources:
         text = path.read_text(encoding="utf-8")
