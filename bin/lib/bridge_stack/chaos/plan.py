@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 #: what is killed, and how often in comparison
-KILLS = {"worker": 5, "runner": 2, "server": 2, "bank": 3, "postgres": 2}
+KILLS = {"worker": 6, "runner": 3, "server": 1, "bank": 3, "postgres": 1}
 #: what the bank does to a call: past the time-out of 2 s where it is slow
 FAULTS = (
     {"fault": "reset"},
@@ -88,7 +88,7 @@ def draw(seed, number, payments):
         is_mute=is_mute,
         envelopes=tuple(_envelope(rng, size) for size in sizes),
         events=_events(rng, ENDPOINTS if is_mute else ENDPOINTS | MORE_ENDPOINTS),
-        late_kill=_kill(rng) if rng.random() < 0.25 else None,
+        late_kill=_kill(rng) if rng.random() < 0.2 else None,
         early_settlement=rng.uniform(1, STORM_S) if rng.random() < 0.3 else None,
         rng=rng,
     )
@@ -138,7 +138,9 @@ def _events(rng, endpoints):
         (rng.uniform(0, STORM_S / 2), "fault", _fault(rng, endpoints))
         for _ in range(rng.randint(3, 6))
     ]
-    kills = [(rng.uniform(0.3, STORM_S), "kill", _kill(rng)) for _ in range(rng.choice((1, 1, 2)))]
+    kills = [
+        (rng.uniform(0.3, STORM_S), "kill", _kill(rng)) for _ in range(rng.choice((1, 1, 1, 2)))
+    ]
     return tuple(sorted(faults + kills, key=lambda event: event[0]))
 
 
