@@ -84,7 +84,8 @@ class System:
         return self
 
     def __exit__(self, *error):
-        self._ended.set()
+        with self._processes:  # no kill is under way, and none follows
+            self._ended.set()
         for thread in self._threads:
             thread.join()
         self.stack.__exit__(*error)
@@ -143,6 +144,8 @@ class System:
         :param what: one of :data:`~bridge_stack.chaos.plan.KILLS`
         """
         with self._processes:
+            if self._ended.is_set():
+                return
             self.kills += 1
             down_s = rng.uniform(0, 1)
             if what == "postgres":
