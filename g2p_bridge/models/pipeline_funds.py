@@ -70,6 +70,8 @@ class DisbursementEnvelope(models.Model):
         if not self._check_approval():
             return self.state
         account, amount = self.funding_account_id._to_debtor_account(), self._payable_amount()
+        if not amount:  # cancelled one by one since the job was enqueued
+            return self._settle_if_ended()
         connector = self.bank_id._get_connector()
         calls = self.env["g2p.bank.call"]
         call = calls._start(
@@ -134,6 +136,8 @@ class DisbursementEnvelope(models.Model):
             return f"not due ({self.state})"
         if not self._check_approval():
             return self.state
+        if not self._payable_amount():  # cancelled one by one: a bank refuses to hold nothing
+            return self._settle_if_ended()
         call = self._start_block()
         try:
             answer = self._block(call) if call.is_new else self._recall_block(call)
@@ -263,12 +267,14 @@ class DisbursementEnvelope(models.Model):
     def _release_funds_at_bank(self):
         """Give back what the bank still holds for an ended envelope (queue job).
 
-        May run any number of times: a bank releases by the block's reference.
+        May run any number of times: a bank releases by the block's reference. A pause does not
+        hold it up, for nothing is left that could wait for its end.
 
         :raise RetryableJobError: the bank did not say that it released
         """
         self.ensure_one()
-        if not self._lock_if("settled", "cancelled") or not self._may_hold_funds():
+        is_due = self._lock_if("settled", "cancelled", even_paused=True)
+        if not is_due or not self._may_hold_funds():
             return f"not due ({self.state})"
         connector = self.bank_id._get_connector()
         if not connector.supports_release:
@@ -365,7 +371,7 @@ class DisbursementEnvelope(models.Model):
 
     # -- shared ---------------------------------------------------------------------------------
 
-    def _lock_if(self, *states):
+    def _lock_if(self, *states, even_paused=False):
         """Lock the envelope and say whether it is in such a state; what is paused is not due.
 
         :raise RetryableJobError: another step of the envelope is under way
@@ -373,7 +379,7 @@ class DisbursementEnvelope(models.Model):
         if not self.try_lock_for_update(allow_referencing=True):
             raise RetryableJobError("a step is under way", seconds=2, ignore_retry=True)
         self.invalidate_recordset()
-        return self.state in states and not self.is_paused
+        return self.state in states and (even_paused or not self.is_paused)
 
 
 def _with_json(result):

@@ -4,6 +4,7 @@ from . import (
     test_bank_health,
     test_browser,
     test_connector_border,
+    test_cancellation,
     test_connector_contract,
     test_connector_http,
     test_connector_masking,
