@@ -171,6 +171,9 @@ def forward(stack):
              WHERE next_attempt_at > now();
             UPDATE g2p_disbursement_batch SET state_since = now() - interval '1 day'
              WHERE state = 'unknown' AND state_since > now() - interval '1 hour';
+            UPDATE g2p_bank_call SET started_at = now() - interval '1 day'
+             WHERE batch_id IN (SELECT id FROM g2p_disbursement_batch WHERE state = 'unknown')
+               AND started_at > now() - interval '1 hour';
             """
         )
 

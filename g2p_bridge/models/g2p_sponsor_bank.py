@@ -129,6 +129,18 @@ class SponsorBank(models.Model):
         connector = self._connector_or_none()
         return connector is not None and connector.supports_release
 
+    @api.model
+    def _find_askable(self):
+        """Return the banks that can say what became of a payment call, or take it again safely."""
+        banks = self.with_context(active_test=False).search([("connector", "!=", False)])
+        return banks.filtered(lambda bank: bank._can_be_asked())
+
+    def _can_be_asked(self):
+        connector = self._connector_or_none()
+        return connector is not None and (
+            connector.supports_inquiry or connector.honours_idempotency_key
+        )
+
     @api.private
     def _prepare_connector_options(self):
         """Return plain values that the bank's connector needs besides address and secret.

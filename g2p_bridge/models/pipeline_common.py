@@ -156,7 +156,7 @@ class DisbursementEnvelope(models.Model):
 
     @api.model
     def _cron_find_due_work(self, limit=500):
-        """Enqueue what is due and has no job: by state, oldest first."""
+        """Enqueue what is due and has no job, by state."""
         for envelope in self._find_due(limit):
             envelope._delayed(
                 self.env._("Find the next step"), identity_key=f"advance:{envelope.id}"
@@ -171,7 +171,7 @@ class DisbursementEnvelope(models.Model):
         horizon = fields.Date.today() + timedelta(
             days=self.env["g2p.bridge"]._parameter("resolve_lead_days") + 1
         )
-        return self.search(
+        return self._find_part(
             [
                 ("is_paused", "=", False),
                 "|",
@@ -184,9 +184,23 @@ class DisbursementEnvelope(models.Model):
                 ("next_attempt_at", "<=", now),
                 ("id", "in", self._find_disbursed_with_work()),
             ],
-            limit=limit,
-            order="id",
+            limit,
         )
+
+    def _find_part(self, domain, limit):
+        """Return such envelopes; where there are more than ``limit``, any of them.
+
+        Some stay in the domain with nothing to do, those that wait for an approval or for an
+        account: with a fixed order they would keep the rest from ever being looked at.
+        """
+        ids = self.env.execute_query(
+            SQL(
+                "SELECT id FROM (%s) AS due (id) ORDER BY random() LIMIT %s",
+                self._search(domain).select(),
+                limit,
+            )
+        )
+        return self.browse(sorted(envelope_id for (envelope_id,) in ids))
 
     def _find_disbursed_with_work(self):
         """Return ids of disbursed envelopes with payments that became payable, or that all ended.

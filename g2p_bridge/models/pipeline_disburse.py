@@ -358,15 +358,23 @@ class DisbursementBatch(models.Model):
         """Ask again about batches whose outcome nobody knows, where the bank can be asked."""
         minutes = self.env["g2p.bridge"]._parameter("recheck_minutes")
         before = fields.Datetime.now() - timedelta(minutes=minutes)
-        batches = self.search(
-            [("state", "=", "unknown"), ("state_since", "<=", before)], limit=limit, order="id"
+        # longest not asked first, or those that stay unknown would keep the rest waiting for ever
+        ids = self.env.execute_query(
+            SQL(
+                """
+                SELECT b.id FROM g2p_disbursement_batch b
+                 CROSS JOIN LATERAL (SELECT greatest(b.state_since, max(k.started_at)) AS asked_at
+                                       FROM g2p_bank_call k WHERE k.batch_id = b.id) latest
+                 WHERE b.state = 'unknown' AND b.bank_id = ANY(%s) AND asked_at <= %s
+                 ORDER BY asked_at, b.id LIMIT %s
+                """,
+                self.env["g2p.sponsor.bank"]._find_askable().ids,
+                before,
+                limit,
+            )
         )
-        for batch in batches:
-            connector = batch.bank_id._connector_or_none()
-            if connector is not None and (
-                connector.supports_inquiry or connector.honours_idempotency_key
-            ):
-                batch._enqueue_disburse()
+        for batch in self.browse(batch_id for (batch_id,) in ids):
+            batch._enqueue_disburse()
 
     # -- buttons --------------------------------------------------------------------------------
 

@@ -214,7 +214,10 @@ class DisbursementEnvelope(models.Model):
 
     @api.model
     def _cron_resolve_again(self, limit=500):
-        """Look again for accounts of the unresolved, for somebody may have linked them since."""
+        """Look again for accounts of the unresolved, for somebody may have linked them since.
+
+        In no order: of more envelopes than the limit none may keep the others waiting for ever.
+        """
         envelopes = self.env.execute_query(
             SQL(
                 """
@@ -222,7 +225,7 @@ class DisbursementEnvelope(models.Model):
                  WHERE state = ANY(%s) AND NOT coalesce(is_paused, FALSE)
                    AND EXISTS (SELECT FROM g2p_disbursement d
                                 WHERE d.envelope_id = e.id AND d.state = 'unresolved')
-                 ORDER BY id LIMIT %s
+                 ORDER BY random() LIMIT %s
                 """,
                 list(self._WORKING[1:]),
                 limit,

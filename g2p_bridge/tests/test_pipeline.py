@@ -1,5 +1,6 @@
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 from freezegun import freeze_time
 
@@ -148,6 +149,15 @@ class TestWholeWay(PipelineCase):
         self.run_jobs(envelope._cron_find_due_work)
         self.assertEqual(envelope.state, "disbursed")
         self.assertEqual(self._enqueued_by(envelope._cron_find_due_work), [])
+
+    def test_what_waits_for_somebody_keeps_no_other_from_its_turn(self):
+        self.program.approval_required = True
+        waiting = self.ready_envelope()
+        other = self.create_program(mnemonic="OTHER")
+        due = self.ready_envelope(benefit_program_mnemonic=other.mnemonic)
+        self.assertEqual(waiting._find_due(limit=500), waiting + due)
+        looked_at = {waiting._find_due(limit=1) for _tick in range(60)}
+        self.assertEqual(looked_at, {waiting, due})
 
 
 @tagged("post_install", "-at_install")
@@ -471,6 +481,37 @@ class TestDisburseFunds(PipelineCase):
         self.assertEqual(batch.state, "acknowledged")
         self.assertNothingTwice()
 
+    def test_an_unknown_batch_is_asked_about_after_each_recheck_time_and_in_turn(self):
+        first, second = self.batch(), self.batch()
+        self.fake.script("initiate_payment", *[DoneThen(NO_ANSWER)] * 2)
+        self.send(first)
+        self.send(second)
+        self.fake.script("inquire_payments", *[DOWN] * 2)
+        enqueue = partial(first._enqueue_inquiries, limit=1)
+        self.assertEqual(self._enqueued_by(enqueue), [])
+        with freeze_time(fields.Datetime.now() + timedelta(minutes=16)):
+            for batch in (first, second):
+                self.keeps_postponed = True
+                [postponed] = self.run_jobs(enqueue)
+                self.assertIn("refused", str(postponed))
+                self.assertEqual(batch.call_ids[0].operation, "inquire_payments")
+            self.assertEqual(self._enqueued_by(enqueue), [])
+
+    def test_a_bank_that_cannot_be_asked_keeps_no_other_waiting(self):
+        batch = self.batch()
+        self.fake.script("initiate_payment", DoneThen(NO_ANSWER))
+        self.send(batch)
+        envelope = self.ready_envelope(2)
+        silent = self.env["g2p.disbursement.batch"].create(
+            {"name": "SILENT", "envelope_id": envelope.id, "state": "unknown"}
+        )
+        silent.bank_id = self.create_bank(code="SILENT")
+        silent.state_since = fields.Datetime.now() - timedelta(days=1)
+        self.env.flush_all()
+        with freeze_time(fields.Datetime.now() + timedelta(hours=2)):
+            [job] = self._enqueued_by(partial(batch._enqueue_inquiries, limit=1))
+        self.assertEqual(job.recordset, batch)
+
     def test_a_bank_whose_addon_is_gone_stops_no_other(self):
         batch = self.batch()
         self.fake.script("initiate_payment", NO_ANSWER)
@@ -677,6 +718,16 @@ class TestResolve(PipelineCase):
         self.assertEqual((missing.reason_code, missing.reason), (False, False))
         self.assertEqual(list(self.fake.blocks.values()), [Decimal("400.00")])
         self.assertNothingTwice()
+
+    def test_who_is_never_linked_keeps_no_other_envelope_from_its_turn(self):
+        envelopes = [self.ready_envelope(4), self.ready_envelope(4)]
+        for envelope in envelopes:
+            self.run_envelope(envelope)
+        looked_at = set()
+        for _tick in range(60):
+            for job in self._enqueued_by(partial(envelope._cron_resolve_again, limit=1)):
+                looked_at.add(job.recordset)
+        self.assertEqual(looked_at, set(envelopes))
 
     def test_an_officer_looks_again_at_once(self):
         envelope = self.ready_envelope(4)

@@ -345,6 +345,7 @@ class History(RuleBasedStateMachine):
                SET next_attempt_at = next_attempt_at - interval '1 day',
                    next_release_at = next_release_at - interval '1 day';
             UPDATE g2p_disbursement_batch SET state_since = state_since - interval '1 day';
+            UPDATE g2p_bank_call SET started_at = started_at - interval '1 day';
             UPDATE g2p_bank_health SET open_until = open_until - interval '1 day'
             """
         )
