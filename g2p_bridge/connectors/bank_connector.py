@@ -107,13 +107,19 @@ class BankConnector(models.AbstractModel):
     def retrieve_disbursement_id(self, entry):
         """Return the disbursement id in a statement entry, or an empty string.
 
-        The customer reference (:61: subfield 7) as a whole must be a valid id, in capitals or not:
-        a longer reference that begins like one of ours is somebody else's.
+        The customer reference (:61: subfield 7) as a whole, in capitals or not: a longer reference
+        that begins like one of ours is somebody else's. Where that is no valid id (NONREF), the one
+        id that is a word of its own in subfields 8 and 9 and in :86:; of two ids, neither.
 
         :param StatementEntry entry: the entry
         """
-        reference = entry.customer_reference.strip().upper()
-        return reference if disbursement_id.is_valid(reference) else ""
+        reference = entry.customer_reference.strip()
+        # the upper case of some other letters is A to Z as well
+        if reference.isascii() and disbursement_id.is_valid(reference.upper()):
+            return reference.upper()
+        return disbursement_id.find_only(
+            (entry.bank_reference, entry.supplementary_details, *entry.narrative)
+        )
 
     @api.private
     def retrieve_beneficiary_name(self, entry):

@@ -15,6 +15,14 @@ from functools import lru_cache
 LENGTH = 16
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SHAPE = re.compile(r"[0-9A-Z]{16}", re.ASCII)
+#: an id that is a word of its own in a line of a bank, bare, behind a code word (EREF+, /EREF/) or
+#: behind a subfield code of :86: (?20); no hyphen: what it joins may be a longer reference
+_WORD = re.compile(
+    r"""(?:^ | [\s:+=,;(\["'] | [?<>~^]\d\d | /[A-Z]{2,8}/)
+        ([0-9A-Z]{16})
+        (?=$ | [\s,;)\]"'] | \.(?:\s|$) | [?<>~^]\d\d | /(?:[A-Z]{2,8}/ | /|\s|$))""",
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
+)
 _MODULUS = 36
 #: the two last digits before the check character come from a table
 _BLOCK = 36**2
@@ -61,6 +69,17 @@ def is_valid(text):
         and _SHAPE.fullmatch(text) is not None
         and _state_after(text, _START) == 1
     )
+
+
+def find_only(lines):
+    """Return the one id that stands in the lines as a word of its own, in capitals or not.
+
+    :param lines: texts; an id broken over two of them is not found
+    :return: the id in capitals; empty where there is none, or more than one
+    """
+    words = {word.upper() for line in lines for word in _WORD.findall(line)}
+    found = [word for word in words if is_valid(word)]
+    return found[0] if len(found) == 1 else ""
 
 
 def _state_after(text, state):
