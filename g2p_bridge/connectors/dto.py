@@ -126,7 +126,8 @@ class Statement:
     reference: str  # :20:
     account_number: str = field(repr=False)  # :25:
     number: str = ""  # :28C: before the slash
-    sequence: str = ""  # :28C: after it
+    sequence: str = ""  # :28C: after it, of the last page
+    first_sequence: str = ""  # of the first page, where there are several
     currency: str
     opening_balance: Decimal  # signed: a debit balance is negative
     opening_date: date | None = None

@@ -18,12 +18,13 @@ from ..connectors.dto import Statement, StatementEntry
 from ..connectors.errors import StatementInvalid
 
 MAX_BYTES = 32 * 1024 * 1024
-#: entries of one file; read in some seconds
-MAX_ENTRIES = 200_000
+#: entries of one file, whatever the setting says; read in some ten seconds
+MAX_ENTRIES = 500_000
 
 #: MT940 :61: subfield 7 (16x) and the width of :60a: and :62a: amounts (15d)
 _REFERENCE_WIDTH = 16
 _MAX_AMOUNT_WIDTH = 16
+_NUMBER_WIDTH = 9
 
 _LINE_END = re.compile(r"\r+\n|\r")
 _TAG = re.compile(r":(\d\d|NS)([A-Z]?):", re.ASCII)
@@ -151,6 +152,11 @@ def parse(content):
     for page in pages:
         _check_complete(page)
     return [_join(group) for group in _group(pages)]
+
+
+def page_number(text):
+    """Return a part of :28C: as a number, or None where it is none (5n; some banks use more)."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _NUMBER_WIDTH else None
 
 
 # -- text -> fields -----------------------------------------------------------------------------
@@ -412,9 +418,9 @@ def _continues(before, page):
         return False
     if before.closing[2] != page.opening[2]:
         return False
-    sequences = (before.sequence, page.sequence)
-    if all(sequence.isdecimal() for sequence in sequences):
-        return int(before.sequence) < int(page.sequence)
+    sequences = (page_number(before.sequence), page_number(page.sequence))
+    if None not in sequences:
+        return sequences[0] < sequences[1]
     return before.sequence == page.sequence and before.closing[3] == page.opening[3]
 
 
@@ -425,6 +431,7 @@ def _join(pages):
         reference=first.reference,
         account_number=first.account_number,
         number=first.number,
+        first_sequence=first.sequence,
         sequence=last.sequence,  # the next statement follows on the last page
         currency=first.opening[2],
         opening_date=first.opening[1],
