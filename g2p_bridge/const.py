@@ -43,6 +43,7 @@ ERROR_SENTENCES = {
     "INVALID_STATEMENT": "The file is no statement that can be booked: %s",
     "STATEMENT_TOO_LARGE": "The file is larger than %s bytes.",
     "TOO_MANY_REQUESTS": "At most %s statement files are taken in a minute: send this one again in %s seconds.",
+    "STATEMENT_TOO_MANY_ENTRIES": "The file has more than %s entries: send it in parts, or have the setting raised.",
     "UNKNOWN_ACCOUNT": "The statement is of an account that is no funding account of this caller's banks: %s",
     "STATEMENT_CURRENCY_MISMATCH": "The statement is in %s, the funding account in %s.",
     "INVALID_STATUS": "The status must be one of: accepted, rejected.",
@@ -99,6 +100,7 @@ PARAMETERS = {
     "g2p_bridge.disbursement_sla_days": 3,
     "g2p_bridge.statement_max_bytes": 32 * 1024 * 1024,
     "g2p_bridge.uploads_per_minute": 120,
+    "g2p_bridge.statement_max_entries": 250_000,
 }
 #: those that 0 switches off; for the others it counts as not set
 ZERO_IS_OFF = {"g2p_bridge.uploads_per_minute"}

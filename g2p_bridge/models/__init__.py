@@ -19,6 +19,7 @@ from . import (
     pipeline_funds,
     pipeline_resolve,
     pipeline_disburse,
+    statement_numbers,
     pipeline_statement,
     g2p_ledger_difference,
     g2p_bridge,

@@ -15,7 +15,7 @@ class AccountStatement(models.Model):
     _mail_post_access = "read"
 
     _TRANSITIONS = {
-        "received": ("held",),
+        "received": ("held", "dismissed"),
         "processed": ("received",),
         "dismissed": ("held",),
     }
@@ -29,7 +29,12 @@ class AccountStatement(models.Model):
     currency_id = fields.Many2one(related="account_id.currency_id")
     reference = fields.Char(readonly=True, help="The bank's reference (MT940 :20:).")
     statement_number = fields.Char(readonly=True, help="MT940 :28C: before the slash.")
-    sequence_number = fields.Char(readonly=True, help="MT940 :28C: after the slash.")
+    first_sequence_number = fields.Char(
+        readonly=True, help="MT940 :28C: after the slash, of the first page."
+    )
+    sequence_number = fields.Char(
+        readonly=True, help="MT940 :28C: after the slash, of the last page."
+    )
     opening_date = fields.Date(readonly=True)
     opening_balance = fields.Monetary(readonly=True)
     closing_date = fields.Date(readonly=True)
@@ -39,7 +44,10 @@ class AccountStatement(models.Model):
     )
     is_tied = fields.Boolean(string="Ties", readonly=True)
     continuity_note = fields.Char(
-        string="Gap", readonly=True, help="Why it does not follow on the statement before it."
+        string="Gap",
+        compute="_compute_continuity_note",
+        search="_search_continuity_note",
+        help="Why it does not follow on the statement before it; empty once the missing one is in.",
     )
     state = fields.Selection(
         [
@@ -61,6 +69,9 @@ class AccountStatement(models.Model):
     filename = fields.Char(readonly=True)
     attachment_id = fields.Many2one("ir.attachment", string="File", readonly=True)
     content_sha256 = fields.Char(readonly=True, index=True)
+    statement_sha256 = fields.Char(
+        readonly=True, help="Of what the statement says, however its file is written."
+    )
     position = fields.Integer(readonly=True, help="1-based place of the statement in its file.")
     line_ids = fields.One2many("g2p.account.statement.line", "statement_id", string="Entries")
     line_count = fields.Integer(compute="_compute_line_counts", compute_sudo=True)
@@ -107,7 +118,7 @@ class AccountStatement(models.Model):
 
     @api.private
     def _set_received(self, note):
-        """An officer takes a held statement as it is."""
+        """An officer takes a held statement as it is, or one that was dismissed by mistake."""
         return self._transition("received", decision_note=note)
 
     @api.private
@@ -194,3 +205,7 @@ class AccountStatementLine(models.Model):
     )
     _pending_idx = models.Index("(statement_id, id) WHERE outcome = 'pending'")
     _worklist_idx = models.Index("(statement_id) WHERE outcome = 'error' AND NOT is_handled")
+    #: returns that came before their debit
+    _early_return_idx = models.Index(
+        "(matched_disbursement_id) WHERE error_reason = 'INVALID_REVERSAL' AND NOT is_handled"
+    )

@@ -11,6 +11,7 @@ from ..connectors.errors import StatementInvalid
 from ..services.disbursement_id import new_ids
 from .g2p_bridge_error import BridgeError
 from .own_cursor import lock_for_transaction, own_cursor
+from .statement_numbers import NumberedStatement
 
 #: marks that take money out of the account, and that bring it back (MT940 :61: subfield 3)
 PASSES = {"debits": ("D", "RC"), "credits": ("C", "RD")}
@@ -34,8 +35,8 @@ class AccountStatement(models.Model):
         :param str filename: its name, may be empty
         :param recordset banks: the banks that the caller may speak for
         :return: statements
-        :raise BridgeError: INVALID_STATEMENT, STATEMENT_TOO_LARGE, UNKNOWN_ACCOUNT,
-            STATEMENT_CURRENCY_MISMATCH
+        :raise BridgeError: INVALID_STATEMENT, STATEMENT_TOO_LARGE, STATEMENT_TOO_MANY_ENTRIES,
+            UNKNOWN_ACCOUNT, STATEMENT_CURRENCY_MISMATCH
         """
         limit = self.env["g2p.bridge"]._parameter("statement_max_bytes")
         if len(content) > limit:
@@ -45,6 +46,7 @@ class AccountStatement(models.Model):
         if known and known.bank_id <= banks:
             return known
         parsed = self._parse(content, banks)
+        taken = self._lock_numbers(parsed)
         attachment = self.env["ir.attachment"].create(
             {"name": filename or "statement.mt940", "raw": content, "mimetype": "text/plain"}
         )
@@ -53,6 +55,7 @@ class AccountStatement(models.Model):
             statements += self._store_statement(
                 account,
                 statement,
+                taken,
                 {
                     "content_sha256": digest,
                     "position": position,
@@ -61,6 +64,7 @@ class AccountStatement(models.Model):
                 },
             )
         attachment.write({"res_model": self._name, "res_id": statements[0].id})
+        self.invalidate_model(["continuity_note"])
         statements._enqueue_process()
         return statements
 
@@ -89,8 +93,14 @@ class AccountStatement(models.Model):
             except StatementInvalid as error:
                 problem = problem or error
                 continue
+            self._check_entry_count(statements)
             return [(self._account_of(statement, banks), statement) for statement in statements]
         raise BridgeError("INVALID_STATEMENT", problem)
+
+    def _check_entry_count(self, statements):
+        limit = self.env["g2p.bridge"]._parameter("statement_max_entries")
+        if sum(len(statement.entries) for statement in statements) > limit:
+            raise BridgeError("STATEMENT_TOO_MANY_ENTRIES", limit)
 
     def _connectors_of(self, banks):
         names = {bank.connector: bank for bank in banks if bank.connector}
@@ -113,9 +123,9 @@ class AccountStatement(models.Model):
             )
         return found
 
-    def _store_statement(self, account, statement, values):
-        is_tied = not statement.difference
-        is_held = not is_tied and account.bank_id.untied_statement_policy == "hold"
+    def _store_statement(self, account, statement, taken, values):
+        number = NumberedStatement.of(account, statement)
+        state, hold_reason = self._judge(account, statement, number, taken)
         record = self.create(
             {
                 **values,
@@ -123,51 +133,48 @@ class AccountStatement(models.Model):
                 "account_id": account.id,
                 "reference": statement.reference,
                 "statement_number": statement.number,
+                "first_sequence_number": statement.first_sequence or statement.sequence,
                 "sequence_number": statement.sequence,
                 "opening_date": statement.opening_date,
                 "opening_balance": float(statement.opening_balance),
                 "closing_date": statement.closing_date,
                 "closing_balance": float(statement.closing_balance),
                 "difference": float(statement.difference),
-                "is_tied": is_tied,
-                "continuity_note": self._continuity_note(account, statement),
+                "is_tied": not statement.difference,
                 "uploaded_by_id": self.env.uid,
-                "state": "held" if is_held else "received",
-                "hold_reason": is_held
-                and self.env._(
-                    "Opening balance and entries differ from the closing balance by %s.",
-                    statement.difference,
-                ),
+                "statement_sha256": number.digest,
+                "state": state,
+                "hold_reason": hold_reason,
             }
         )
         record._store_lines(statement)
+        taken.append(number.stored_as(state))
         return record
 
-    def _continuity_note(self, account, statement):
-        """Say why the statement does not follow on the last one of its account; or False."""
-        last = self.search(
-            [("account_id", "=", account.id), ("state", "!=", "dismissed")],
-            limit=1,
-            order="id desc",
-        )
-        if not last:
-            return False
-        if account.currency_id.compare_amounts(
-            last.closing_balance, float(statement.opening_balance)
-        ):
-            return self.env._(
-                "Opens with %(opening)s, but statement %(last)s closed with %(closing)s.",
-                opening=statement.opening_balance,
-                last=last.statement_number or last.name,
-                closing=last.closing_balance,
+    def _judge(self, account, statement, number, taken):
+        """Return (state, hold reason or False) of a new statement."""
+        if number.find_repeated(taken):
+            return "dismissed", self.env._(
+                "Statement %s came before and says the same: nothing is booked again.",
+                number.label,
             )
-        if not account.bank_id.has_statement_numbers or _follows(last, statement):
-            return False
-        return self.env._(
-            "Number %(number)s does not follow on %(last)s.",
-            number=f"{statement.number}/{statement.sequence}",
-            last=f"{last.statement_number}/{last.sequence_number}",
-        )
+        reasons = []
+        if statement.difference and account.bank_id.untied_statement_policy == "hold":
+            reasons.append(
+                self.env._(
+                    "Opening balance and entries differ from the closing balance by %s.",
+                    statement.difference,
+                )
+            )
+        if number.find_contradicted(taken):
+            reasons.append(
+                self.env._(
+                    "Statement %s was booked before with other content: this one is corrected, or "
+                    "forged. If the bank does not number its statements, say so on the bank.",
+                    number.label,
+                )
+            )
+        return ("held", " ".join(reasons)) if reasons else ("received", False)
 
     def _store_lines(self, statement):
         """Insert the entries with one statement; the connector's hooks read their references."""
@@ -289,7 +296,40 @@ class AccountStatement(models.Model):
         )
         if step == "debits":
             self._book(lines, mark="D", target="reconciled", reasons=DEBIT_REASONS)
+            self._book_early_returns(
+                SQL(
+                    "l.statement_id = %s AND l.id BETWEEN %s AND %s",
+                    self.id,
+                    slice_.first_id,
+                    slice_.last_id,
+                )
+            )
         else:
+            self._book(lines, mark=None, target="reversed", reasons=CREDIT_REASONS)
+
+    def _book_early_returns(self, debits):
+        """Book the returns that came in before the debits of their payments.
+
+        They wait in the worklist as INVALID_REVERSAL; so the order in which statements come in
+        makes no difference to what counts as paid.
+
+        :param SQL debits: condition on the entries, as ``l``, that may have reconciled a payment
+        """
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT early.id
+                  FROM g2p_account_statement_line early
+                  JOIN g2p_disbursement d ON d.id = early.matched_disbursement_id
+                  JOIN g2p_account_statement_line l ON l.id = d.last_line_id
+                 WHERE early.error_reason = 'INVALID_REVERSAL' AND NOT early.is_handled
+                   AND early.outcome = 'error' AND d.state = 'reconciled' AND %s
+                """,
+                debits,
+            )
+        )
+        if rows:
+            lines = SQL("l.id = ANY(%s) AND l.outcome = 'error'", [row[0] for row in rows])
             self._book(lines, mark=None, target="reversed", reasons=CREDIT_REASONS)
 
     def _book(self, lines, *, mark, target, reasons):
@@ -301,9 +341,12 @@ class AccountStatement(models.Model):
                     l.reversal_reason
                FROM g2p_account_statement_line l
                JOIN g2p_disbursement c ON c.disbursement_id = l.disbursement_reference
-               JOIN g2p_disbursement_envelope e ON e.id = c.envelope_id
-              WHERE %s AND %s AND e.funding_account_id = %s AND c.amount = l.amount
-              ORDER BY c.id, l.entry_sequence) AS claim
+              WHERE %s AND %s AND c.amount = l.amount
+                    -- no join: planned from the account's side, it would read every payment of
+                    -- its envelopes for each entry, while the statistics lag behind
+                AND %s = (SELECT e.funding_account_id FROM g2p_disbursement_envelope e
+                           WHERE e.id = c.envelope_id)
+              ORDER BY c.id, l.statement_id, l.entry_sequence) AS claim
             """,
             lines,
             wanted,
@@ -326,7 +369,7 @@ class AccountStatement(models.Model):
                 """
                 UPDATE g2p_account_statement_line l
                    SET outcome = %(target)s, matched_disbursement_id = d.id,
-                       envelope_id = d.envelope_id
+                       envelope_id = d.envelope_id, error_reason = NULL
                   FROM g2p_disbursement d
                  WHERE %(lines)s AND d.disbursement_id = l.disbursement_reference
                    AND d.last_line_id = l.id AND d.state = %(target)s
@@ -382,13 +425,13 @@ class AccountStatement(models.Model):
 
     @api.private
     def _decide(self, is_accepted, note):
-        """Take or dismiss a held statement.
+        """Take or dismiss a held statement; or take one that was dismissed by mistake.
 
         :raise UserError: it is not held
         """
         self.ensure_one()
         self._check_officer()
-        if self.state != "held":
+        if self.state not in (("held", "dismissed") if is_accepted else ("held",)):
             raise UserError(self.env._("Only a held statement can be decided."))
         statement = self.sudo()  # nobody may write statements but their transitions
         if is_accepted:
@@ -449,6 +492,9 @@ class AccountStatementLine(models.Model):
                 "envelope_id": envelope.id,
             }
         )
+        if target == "reconciled":
+            self.env.flush_all()
+            line.statement_id._book_early_returns(SQL("l.id = %s", line.id))
         envelope.sudo()._enqueue_advance()
 
     def _prepare_handled_vals(self, note):
@@ -489,7 +535,6 @@ CREDIT_REASONS = """
     CASE WHEN d.id IS NULL AND l.mark = 'RD' THEN 'INVALID_REVERSAL'
          WHEN d.id IS NULL THEN 'INVALID_DISBURSEMENT_ID'
          WHEN e.funding_account_id <> %s THEN 'ACCOUNT_MISMATCH'
-         WHEN d.state <> 'reconciled' THEN 'INVALID_REVERSAL'
          WHEN d.amount <> l.amount THEN 'AMOUNT_MISMATCH'
          ELSE 'INVALID_REVERSAL' END"""
 
@@ -521,13 +566,3 @@ def _account_spellings(statement):
 
 def _normalized(number):
     return "".join(number.split()).upper()
-
-
-def _follows(last, statement):
-    """Say whether the number continues: the next one, its next page, or a new year's first."""
-    try:
-        before = (int(last.statement_number), int(last.sequence_number or 1))
-        now = (int(statement.number), int(statement.sequence or 1))
-    except (TypeError, ValueError):
-        return True  # not numbered at all: the balances alone must follow
-    return now in ((before[0] + 1, 1), (before[0], before[1] + 1)) or now == (1, 1)

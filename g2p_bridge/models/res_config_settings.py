@@ -81,6 +81,11 @@ class ResConfigSettings(models.TransientModel):
         "Uploads per minute",
         "Most statement files that one user may send in a minute. 0: no limit.",
     )
+    g2p_statement_max_entries = _parameter(
+        "statement_max_entries",
+        "Most entries of a statement file",
+        "Files with more are refused; above 500,000 they are in any case.",
+    )
 
     def set_values(self):
         # Odoo takes 0 for "not set" and removes the parameter, and its default would count again

@@ -18,6 +18,8 @@ from . import (
     test_secrets,
     test_services_mt940,
     test_services_pure,
+    test_statement_cases,
+    test_statement_numbers,
     test_statements,
     test_states,
     test_views,

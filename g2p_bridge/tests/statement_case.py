@@ -12,26 +12,39 @@ def entry(mark, amount, reference, *, bank_reference="B1", narrative=("Monthly g
 
 
 def statement_text(
-    account, entries, *, number="1/1", opening="1000,00", closing=None, currency="USD"
+    account,
+    entries,
+    *,
+    number="1/1",
+    opening="1000,00",
+    closing=None,
+    currency="USD",
+    day="261123",
+    page="FF",
 ):
-    """Return an MT940 of these entries; it ties unless ``closing`` says otherwise."""
+    """Return an MT940 of these entries; it ties unless ``closing`` says otherwise.
+
+    :param str day: of the balances, YYMMDD
+    :param str page: the letters of :60a: and :62a:
+    """
     balance = _decimal(opening)
-    lines = [":20:REF1", f":25:{account}", f":28C:{number}", f":60F:{_balance(balance, currency)}"]
+    lines = [":20:REF1", f":25:{account}", f":28C:{number}"]
+    lines.append(f":60{page[0]}:{_balance(balance, currency, day)}")
     for mark, amount, reference, bank_reference, narrative in entries:
         lines.append(f":61:2611231123{mark}{amount}NTRF{reference}//{bank_reference}")
         lines.append(":86:" + "\n".join(narrative))
         balance += _decimal(amount) if mark in ("C", "RD") else -_decimal(amount)
     final = balance if closing is None else _decimal(closing)
-    return "\n".join([*lines, f":62F:{_balance(final, currency)}", "-", ""])
+    return "\n".join([*lines, f":62{page[1]}:{_balance(final, currency, day)}", "-", ""])
 
 
 def _decimal(text):
     return Decimal(text.replace(",", "."))
 
 
-def _balance(amount, currency):
+def _balance(amount, currency, day):
     mark = "D" if amount < 0 else "C"
-    return f"{mark}261123{currency}{abs(amount):.2f}".replace(".", ",")
+    return f"{mark}{day}{currency}{abs(amount):.2f}".replace(".", ",")
 
 
 class StatementCase(BridgeCommon):
@@ -50,6 +63,11 @@ class StatementCase(BridgeCommon):
     def sent_envelope(self, count):
         """Return a disbursed envelope whose payments are sent, without a bank."""
         envelope = self.create_full_envelope(count)
+        self.send_all(envelope)
+        return envelope
+
+    def send_all(self, envelope):
+        """Have every payment of a full envelope be with the bank, without a bank."""
         payments = self.env["g2p.disbursement"]
         where = SQL("d.envelope_id = %s", envelope.id)
         batch = self.env["g2p.disbursement.batch"].create(
@@ -62,7 +80,6 @@ class StatementCase(BridgeCommon):
         batch._set_acknowledged({"reference": "", "rejected": []})
         envelope.write({"state": "disbursed", "funds_blocked_reference_number": "BLOCK1"})
         self.env.flush_all()
-        return envelope
 
     def text(self, entries, account="TEST0001", **values):
         return statement_text(account, entries, **values)
@@ -74,6 +91,19 @@ class StatementCase(BridgeCommon):
 
     def statement(self, answer):
         return self.env["g2p.account.statement"].search([("name", "=", answer["statement_id"])])
+
+    def book(self, *entries, **values):
+        """Upload a statement of these entries, run its jobs and return it."""
+        statement = self.statement(self.upload(self.text(list(entries), **values)))
+        self.process(statement)
+        return statement
+
+    def outcomes(self, statement):
+        """Return (outcome, error reason) of the entries, in their order."""
+        return [
+            (line.outcome, line.error_reason)
+            for line in statement.line_ids.sorted("entry_sequence")
+        ]
 
     def process(self, statement):
         """Run the matching jobs of a statement to their end."""
