@@ -1,13 +1,16 @@
 """Several callers at once: all get in, none is lost, nothing is counted twice."""
 
+import random
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal
 from itertools import chain
 from threading import Barrier, Event
 
 import pytest
 import requests
-from test_whole_way import assert_books_agree, beneficiaries, today, wait_for
+from test_whole_way import ERRORS, assert_books_agree, beneficiaries, quiet, today, wait_for
 
 from bridge_stack.pbms import Pbms
 from bridge_stack.rpc import RpcError
@@ -52,6 +55,47 @@ def send_part(client, first, count, key=None):
     return [row["disbursement_id"] for row in answer]
 
 
+def together(clients, do):
+    """Have ``do(client, number)`` run for all clients, begun at the same moment.
+
+    :return: list of what they return
+    """
+    gate = Barrier(len(clients))
+
+    def run(number):
+        clients[number].call("get_disbursement_changes", limit=1)  # logged in before the race
+        gate.wait()
+        return do(clients[number], number)
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        return list(pool.map(run, range(len(clients))))
+
+
+@contextmanager
+def never_exceeded(world, count, amount):
+    """Ask for the status all the time that the block runs: it never says more than this."""
+    [watcher] = clients_of(world, 1)
+    is_over = Event()
+
+    def watch():
+        seen = []
+        while not is_over.is_set():
+            status = watcher.status()
+            seen.append(status["number_of_disbursements_received"])
+            assert seen[-1] <= count
+            assert Decimal(repr(status["total_disbursement_amount_received"])) <= amount
+        return seen
+
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        try:
+            yield
+        finally:
+            is_over.set()
+        seen = watching.result()
+    assert seen == sorted(seen)
+
+
 def test_eight_clients_with_retries_send_one_envelope(new_world):
     world = new_world()
     world.link(beneficiaries(1600))
@@ -63,7 +107,11 @@ def test_eight_clients_with_retries_send_one_envelope(new_world):
         parts = [part for part in range(32) if (number - part) % CLIENTS in (0, 1, 2)]
         return [(part, send_part(clients[number], 50 * part, 50, f"{part}")) for part in parts]
 
-    with ThreadPoolExecutor(CLIENTS) as pool:
+    with (
+        quiet(world.stack, ERRORS),
+        never_exceeded(world, 1600, world.pbms.declared_total),
+        ThreadPoolExecutor(CLIENTS) as pool,
+    ):
         answers = list(chain.from_iterable(pool.map(send, range(CLIENTS))))
     assert len(answers) == 32 * 3
     by_part = {}
@@ -115,6 +163,28 @@ def assert_one_wins(world, clients, code):
     assert [answer for answer in answers if isinstance(answer, str)] == [code] * (CLIENTS - 1)
 
 
+def test_of_what_goes_beyond_the_totals_exactly_the_declared_gets_in(new_world):
+    world = new_world(mapper=None)
+    world.pbms.amounts = {f"MIS{number:07d}": Decimal(50) for number in range(100)}
+    world.pbms.create_envelope("2026-11", CURRENCY, today())
+    clients = clients_of(world)
+
+    def send(client, number):
+        client.amounts = {f"C{number}-{index}": Decimal(50) for index in range(60)}
+        return [send_part(client, first, 3) for first in range(0, 60, 3)]
+
+    with quiet(world.stack, ERRORS), never_exceeded(world, 100, Decimal(5000)):
+        answers = list(chain.from_iterable(together(clients, send)))
+    taken = [answer for answer in answers if isinstance(answer, list)]
+    assert len(taken) == 33  # parts of three: one place is left
+    late = {answer for answer in answers if isinstance(answer, str)}
+    assert late == {"NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED"}
+    world.pbms.amounts = {"LAST": Decimal(50)}
+    assert isinstance(send_part(world.pbms, 0, 1), list)
+    wait_for(world, received=100, shipped=100)
+    assert len(world.ledger()["payments"]) == 100
+
+
 def send_at_once(world, key=None):
     """Have four clients send the same part at the same moment; return their answers."""
     open_envelope(world, 100)
@@ -143,6 +213,47 @@ def test_the_same_rows_without_a_key_are_taken_once(new_world):
     assert refusals == ["INVALID_DISBURSEMENT_PAYLOAD"] * 3
 
 
+def test_of_other_rows_under_one_key_only_the_first_are_taken(new_world):
+    world = new_world(mapper=None)
+    open_envelope(world, 400)
+    clients = clients_of(world, 4)
+
+    for race in range(10):
+
+        def send(client, number, race=race):
+            return send_part(client, 40 * race + 10 * number, 10, key=f"race {race}")
+
+        with quiet(world.stack, ERRORS):
+            answers = together(clients, send)
+        refusals = [answer for answer in answers if isinstance(answer, str)]
+        assert refusals == ["IDEMPOTENCY_KEY_REUSED"] * 3
+    assert world.pbms.status()["number_of_disbursements_received"] == 100
+
+
+def test_parts_that_overlap_in_another_order_are_taken_once(new_world):
+    world = new_world(mapper=None)
+    open_envelope(world, 2000)
+    clients = clients_of(world, 2)
+    for first in range(0, 1000, 200):
+
+        def send(client, number, first=first):
+            rows = rows_of(client, first, 200)[:: -1 if number else 1]
+            try:
+                return client.call(
+                    "create_disbursements",
+                    disbursement_envelope_id=client.envelope_id,
+                    disbursements=rows,
+                )
+            except RpcError as error:
+                return error.arguments[0]
+
+        with quiet(world.stack, ERRORS):
+            answers = together(clients, send)
+        assert sorted(map(type, answers), key=str) == [list, str]
+        assert "INVALID_DISBURSEMENT_PAYLOAD" in answers
+    assert world.pbms.status()["number_of_disbursements_received"] == 1000
+
+
 def test_one_envelope_is_made_of_many_creates_under_one_key(new_world):
     world = new_world()
     world.pbms.draw_amounts(10)
@@ -156,30 +267,91 @@ def test_one_envelope_is_made_of_many_creates_under_one_key(new_world):
     assert len(ids) == 1
 
 
-def test_a_cancellation_that_races_with_intake_leaves_nothing_payable(new_world):
+def test_a_cancellation_beside_eight_senders_leaves_nothing_payable(new_world):
     world = new_world()
-    world.link(beneficiaries(2000))
-    open_envelope(world, 2000)
-    sender, canceller = clients_of(world, 2)
-    is_begun = Event()
+    open_envelope(world, 4000)
+    canceller, *senders = clients_of(world, CLIENTS + 1)
+    is_begun, is_over = Event(), Event()
 
-    def send():
+    def send(client, number):
         answers = []
-        for first in range(0, 500, 25):
-            answers.append(send_part(sender, first, 25))
+        for first in range(500 * number, 500 * (number + 1), 2):
+            answers.append(send_part(client, first, 2))
             is_begun.set()
+            if is_over.is_set():
+                break
         return answers
 
-    with ThreadPoolExecutor(1) as pool:
-        sent = pool.submit(send)
+    with quiet(world.stack, ERRORS), ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(together, senders, send)
         is_begun.wait(60)
-        canceller.call("cancel_disbursement_envelope", disbursement_envelope_id=sender.envelope_id)
-        answers = sent.result()
+        canceller.call(
+            "cancel_disbursement_envelope", disbursement_envelope_id=world.pbms.envelope_id
+        )
+        stopped = world.pbms.status()
+        is_over.set()
+        answers = list(chain.from_iterable(sent.result()))
     late = {answer for answer in answers if isinstance(answer, str)}
     assert late == {"DISBURSEMENT_ENVELOPE_ALREADY_CANCELED"}
     taken = [one for answer in answers if isinstance(answer, list) for one in answer]
     world.pbms.follow_changes()
     assert list(world.pbms.states.values()) == ["cancelled"] * len(taken)
+    assert stopped["number_of_disbursements_received"] == len(taken)
+    assert world.ledger()["payments"] == []
+
+
+def test_an_amendment_beside_seven_senders_holds_from_its_answer_on(new_world):
+    """Whoever amends gets an answer at once, and what is taken fits into what was answered last."""
+    world = new_world(mapper=None)
+    world.pbms.amounts = {f"MIS{number:07d}": Decimal(1) for number in range(2000)}
+    world.pbms.create_envelope("2026-11", CURRENCY, today() + timedelta(days=2))
+    amender, *senders = clients_of(world)
+    is_over, chance = Event(), random.Random(4)
+
+    def send(client, number):
+        answers = []
+        for first in range(250 * number, 250 * (number + 1), 2):
+            answers.append(send_part(client, first, 2))
+            if is_over.is_set():
+                break
+        return answers
+
+    def amend():
+        answers = []
+        for _attempt in range(25):
+            received = amender.status()["number_of_disbursements_received"]
+            count = max(received + chance.randint(-10, 20), 1)
+            try:
+                answer = amender.call(
+                    "amend_disbursement_envelope",
+                    disbursement_envelope_id=world.pbms.envelope_id,
+                    number_of_disbursements=count,
+                    total_disbursement_amount=count,
+                )
+            except RpcError as error:
+                answers.append(error.arguments[0])
+            else:
+                answers.append(answer["number_of_disbursements"])
+        is_over.set()
+        return answers
+
+    with quiet(world.stack, ERRORS), ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(together, senders, send)
+        amended = amend()
+        answers = list(chain.from_iterable(sent.result()))
+    refusals = {answer for answer in answers + amended if isinstance(answer, str)}
+    assert refusals <= {
+        "NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED",
+        "TOTAL_DISBURSEMENT_AMOUNT_EXCEEDS_DECLARED",
+        "AMENDMENT_BELOW_RECEIVED",
+        "DISBURSEMENT_ENVELOPE_COMPLETE",
+    }
+    declared = [answer for answer in amended if isinstance(answer, int)]
+    status = world.pbms.status()
+    taken = sum(len(answer) for answer in answers if isinstance(answer, list))
+    assert status["number_of_disbursements_received"] == taken <= declared[-1]
+    is_complete = status["envelope_status"] != "receiving"
+    assert is_complete == (taken == declared[-1])
 
 
 def test_two_uploads_of_the_same_file_are_one_statement(new_world):

@@ -1,9 +1,11 @@
+from contextlib import contextmanager
+
 from odoo import api, fields, models
-from odoo.exceptions import AccessError, ConcurrencyError
+from odoo.exceptions import AccessError
 
 from ..connectors import masking
 from ..const import MAX_REASON, MAX_REFERENCE, PARAMETERS, ZERO_IS_OFF
-from ..services.field_rules import is_text
+from ..services.field_rules import is_left_out, is_text
 from .g2p_bridge_error import BridgeError
 from .own_cursor import own_cursor
 
@@ -24,10 +26,17 @@ class Bridge(models.AbstractModel):
 
     # -- who may what ---------------------------------------------------------------------------
 
-    def _check_caller(self, group):
-        """Refuse callers without the group, before anything is looked at."""
+    def _for_caller(self, group):
+        """Return the facade for a caller with the group, before anything is looked at.
+
+        The context that came with the call is dropped: a ``default_state`` in it would be taken
+        for a new envelope's, past approval, and ``active_test`` would bring archived programs back.
+
+        :raise AccessError: the caller has not got the group
+        """
         if not self.env.user.has_group(group):
             raise AccessError(self.env._("This user may not use this part of the G2P Bridge API."))
+        return self.with_env(self.env(context={}))
 
     def _programs(self):
         """Return the programs of the caller, for all that follows as superuser."""
@@ -71,43 +80,39 @@ class Bridge(models.AbstractModel):
         return fields.Date.context_today(self.with_context(tz=zone))
 
     def _check_idempotency_key(self, key):
-        if key not in (None, False, "") and not is_text(key, MAX_REFERENCE):
+        if not is_left_out(key) and not is_text(key, MAX_REFERENCE):
             raise BridgeError("INVALID_IDEMPOTENCY_KEY")
 
     def _checked_reason(self, reason):
-        if reason in (None, False, ""):
+        if is_left_out(reason):
             return ""
         if not is_text(reason, MAX_REASON):
             raise BridgeError("INVALID_REASON")
         return reason
 
-    def _wait_for_composition(self, envelope):
-        """Wait for others that change the envelope, and see what they changed.
+    @contextmanager
+    def _alone_with(self, envelope):
+        """Give the envelope in a transaction of its own, in which nobody else changes it.
 
-        :raise ConcurrencyError: something was committed since our snapshot; Odoo runs the request
-            again, with a newer one
+        Others that add to it, cancel from it or amend it wait until its end; it commits when the
+        block ends well. It is READ COMMITTED, so it sees all that was committed while it waited:
+        in the request's own transaction, REPEATABLE READ, whoever waits would have to start over,
+        which beside busy senders never ends.
         """
-        envelope._lock_composition()
-        self._wait_for_row(envelope)
-        if self._latest_journal_id(self.env.cr, envelope) != self._latest_committed_id(envelope):
-            raise ConcurrencyError("the envelope changed meanwhile")
-        envelope.invalidate_recordset()
-
-    def _latest_committed_id(self, envelope):
+        self.env.flush_all()
         with own_cursor(self.env) as cr:
-            return self._latest_journal_id(cr, envelope)
-
-    @staticmethod
-    def _latest_journal_id(cr, envelope):
-        cr.execute(
-            "SELECT max(id) FROM g2p_disbursement_journal WHERE envelope_id = %s", [envelope.id]
-        )
-        return cr.fetchone()[0]
+            alone = envelope.with_env(envelope.env(cr=cr))
+            alone._lock_composition()
+            self._wait_for_row(alone)
+            yield alone
+        self.env.invalidate_all()
 
     def _wait_for_row(self, envelope):
-        self.env.cr.execute(
+        # where it changed since our snapshot, Odoo runs the request again: nothing to complain of
+        envelope.env.cr.execute(
             "SELECT id FROM g2p_disbursement_envelope WHERE id = %s FOR NO KEY UPDATE",
             [envelope.id],
+            log_exceptions=False,
         )
 
     def _complete(self, envelope):

@@ -31,6 +31,7 @@ class Bridge(models.AbstractModel):
             ``statement_number``, ``statement_sequence``, ``status`` (received, held, processed,
             dismissed) and ``hold_reason``
         """
+        self = self._for_caller(BANK_GROUP)
         self._admit_upload()
         if not isinstance(statement, str) or not statement.strip():
             raise BridgeError("INVALID_STATEMENT", "it is empty")
@@ -43,7 +44,7 @@ class Bridge(models.AbstractModel):
 
         :raise BridgeError: TOO_MANY_REQUESTS
         """
-        self._check_caller(BANK_GROUP)
+        self = self._for_caller(BANK_GROUP)
         limit = self._parameter("uploads_per_minute")
         environ = request.httprequest.environ if request else {}
         if limit and not environ.get(_COUNTED):
@@ -53,7 +54,7 @@ class Bridge(models.AbstractModel):
     @api.private
     def _upload_statement(self, content, filename):
         """Take a statement's bytes; see :meth:`upload_mt940`."""
-        self._check_caller(BANK_GROUP)
+        self = self._for_caller(BANK_GROUP)
         name = filename if isinstance(filename, str) and is_text(filename, 255) else ""
         statements = self.env["g2p.account.statement"].sudo()._upload(content, name, self._banks())
         return {
@@ -79,7 +80,7 @@ class Bridge(models.AbstractModel):
         :return: list of dicts with ``disbursement_id``, ``status`` (ours) and
             ``response_error_codes``; a row that contradicts what we know stops no other
         """
-        self._check_caller(BANK_GROUP)
+        self = self._for_caller(BANK_GROUP)
         rows = self._checked_updates(updates)
         disbursements = self.env["g2p.disbursement"].sudo()
         envelope_ids = set()

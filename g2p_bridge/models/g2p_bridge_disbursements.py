@@ -1,4 +1,5 @@
 import io
+import re
 from decimal import Decimal
 
 from psycopg2 import IntegrityError
@@ -6,7 +7,7 @@ from psycopg2 import IntegrityError
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ..const import MAX_CHANGES, MAX_REFERENCE
+from ..const import MAX_CHANGES, MAX_COUNT, MAX_REFERENCE
 from ..services import canonical
 from ..services.api_answers import (
     change_answer,
@@ -15,13 +16,15 @@ from ..services.api_answers import (
     rows_answer,
     timestamp,
 )
-from ..services.api_rows import checked_row, id_error, row_error
+from ..services.api_rows import checked_row, id_error, row_error, usable_text
 from ..services.disbursement_id import new_ids
-from ..services.field_rules import is_text, to_count
+from ..services.field_rules import is_left_out, is_text, to_count
 from .g2p_bridge import PBMS_GROUP
 from .g2p_bridge_error import BridgeError
 from .own_cursor import own_cursor
 
+#: a whole number that PostgreSQL's bigint holds
+_CURSOR_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -44,7 +47,7 @@ class Bridge(models.AbstractModel):
         :param str idempotency_key: a repeat with the same key and content gets the first answer
         :return: list of the rows with their ``disbursement_id``, in the order of the call
         """
-        self._check_caller(PBMS_GROUP)
+        self = self._for_caller(PBMS_GROUP)
         envelope = self._find_envelope(disbursement_envelope_id)
         self._check_idempotency_key(idempotency_key)
         rows = self._checked_rows(envelope, disbursements)
@@ -73,27 +76,12 @@ class Bridge(models.AbstractModel):
         :param str reason: shown to officers, at most 500 characters
         :return: list of dicts with ``disbursement_id`` and ``cancellation_status``
         """
-        self._check_caller(PBMS_GROUP)
+        self = self._for_caller(PBMS_GROUP)
         reason = self._checked_reason(reason)
         found = self._find_disbursements(disbursement_ids)
         envelope = self._only_envelope(found)
-        self._wait_for_composition(envelope)
-        self._check_cancellable(disbursement_ids, envelope)
-        moved = (
-            self.env["g2p.disbursement"]
-            .sudo()
-            ._bulk_transition(
-                "cancelled",
-                SQL("d.disbursement_id = ANY(%s)", list(disbursement_ids)),
-                cause="cancel_disbursements",
-                assign=SQL("reason = %s", reason or None),
-                is_withdrawal=envelope.state == "receiving",
-            )
-        )
-        if sum(count for *_ids, count, _amount in moved) != len(set(disbursement_ids)):
-            raise BridgeError("DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED")
-        envelope._enqueue_recheck_approval()
-        envelope._enqueue_advance()
+        with self._alone_with(envelope) as alone:
+            self._cancel(alone, disbursement_ids, reason)
         now = timestamp(fields.Datetime.now())
         return [
             {
@@ -114,12 +102,14 @@ class Bridge(models.AbstractModel):
         :return: list of dicts, in the order of the call; an id that is not the caller's has
             ``INVALID_DISBURSEMENT_ID`` in its ``response_error_codes``
         """
-        self._check_caller(PBMS_GROUP)
+        self = self._for_caller(PBMS_GROUP)
         found = self._find_disbursements(disbursement_ids, strict=False)
         records = self._recon_records(found)
         return [
-            self._disbursement_answer(disbursement_id, found.get(disbursement_id), records)
-            for disbursement_id in disbursement_ids
+            self._disbursement_answer(
+                item, found.get(item) if isinstance(item, str) else None, records
+            )
+            for item in disbursement_ids
         ]
 
     @api.model
@@ -133,7 +123,7 @@ class Bridge(models.AbstractModel):
         :param int limit: most changes, up to 10,000
         :return: dict of ``changes``, ``cursor`` for the next call, ``has_more``
         """
-        self._check_caller(PBMS_GROUP)
+        self = self._for_caller(PBMS_GROUP)
         if to_count(limit, MAX_CHANGES) is None:
             raise BridgeError("INVALID_LIMIT")
         after = self._parse_cursor(cursor)
@@ -266,6 +256,8 @@ class Bridge(models.AbstractModel):
         """
         count, amount = len(rows), sum(row[3] for row in rows)
         envelope._lock_composition()
+        # other rows under the same key, booked while these were on their way
+        self._known_intake(envelope, idempotency_key, digest)
         state, declared_count, declared = self._declared(envelope)
         self._check_receiving(state)
         booked_count, booked = self._booked(envelope)
@@ -328,6 +320,21 @@ class Bridge(models.AbstractModel):
 
     # -- disbursements --------------------------------------------------------------------------
 
+    def _cancel(self, envelope, disbursement_ids, reason):
+        """Cancel payments of an envelope that nobody else changes meanwhile."""
+        self._check_cancellable(disbursement_ids, envelope)
+        moved = envelope.env["g2p.disbursement"]._bulk_transition(
+            "cancelled",
+            SQL("d.disbursement_id = ANY(%s)", list(disbursement_ids)),
+            cause="cancel_disbursements",
+            assign=SQL("reason = %s", reason or None),
+            is_withdrawal=envelope.state == "receiving",
+        )
+        if sum(count for *_ids, count, _amount in moved) != len(set(disbursement_ids)):
+            raise BridgeError("DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED")
+        envelope._enqueue_recheck_approval()
+        envelope._enqueue_advance()
+
     def _find_disbursements(self, disbursement_ids, strict=True):
         """Return id -> record of what the caller may see.
 
@@ -369,7 +376,7 @@ class Bridge(models.AbstractModel):
         if envelope.state == "cancelled":
             raise BridgeError("DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
         states = dict(
-            self.env.execute_query(
+            envelope.env.execute_query(
                 SQL(
                     "SELECT disbursement_id, state FROM g2p_disbursement"
                     " WHERE disbursement_id = ANY(%s)",
@@ -414,7 +421,7 @@ class Bridge(models.AbstractModel):
         debit = next((row for row in entries if row["outcome"] == "reconciled"), None)
         credit = next((row for row in entries if row["outcome"] == "reversed"), None)
         return {
-            "disbursement_id": disbursement_id if isinstance(disbursement_id, str) else "",
+            "disbursement_id": usable_text(disbursement_id),
             "status": record.state if record else "",
             "iso_status": record.iso_status if record else "",
             "reason_code": record.reason_code or "" if record else "",
@@ -432,14 +439,14 @@ class Bridge(models.AbstractModel):
 
     def _parse_cursor(self, cursor):
         """Return (transaction number, row id) after which the next page begins."""
-        if cursor in (None, False, ""):
+        if is_left_out(cursor):
             return (0, 0)
         xid, _dash, row_id = cursor.partition("-") if isinstance(cursor, str) else ("", "", "")
-        if not (xid.isascii() and xid.isdigit() and row_id.isascii() and row_id.isdigit()):
+        if not _CURSOR_NUMBER.fullmatch(xid) or not _CURSOR_NUMBER.fullmatch(row_id):
             raise BridgeError("INVALID_CURSOR")
         self.env.cr.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
         # a number that no transaction here can have had: the database was restored elsewhere
-        if int(xid) >= self.env.cr.fetchone()[0] or len(row_id) > 10:
+        if int(xid) >= self.env.cr.fetchone()[0] or int(row_id) > MAX_COUNT:
             raise BridgeError("INVALID_CURSOR")
         return (int(xid), int(row_id))
 

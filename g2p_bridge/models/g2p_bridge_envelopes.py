@@ -4,7 +4,7 @@ from ..const import FREQUENCIES, MAX_COUNT, MAX_REFERENCE
 from ..services import canonical, money
 from ..services.api_answers import timestamp
 from ..services.disbursement_id import new_ids
-from ..services.field_rules import is_text, to_count, to_date
+from ..services.field_rules import is_left_out, is_text, to_count, to_date
 from .g2p_bridge import PBMS_GROUP
 from .g2p_bridge_error import BridgeError
 from .g2p_disbursement_envelope import CANCELLABLE
@@ -42,7 +42,7 @@ class Bridge(models.AbstractModel):
         :param str idempotency_key: a repeat with the same key and content gets the first answer
         :return: dict of the same fields and ``disbursement_envelope_id``
         """
-        self._check_caller(PBMS_GROUP)
+        self = self._for_caller(PBMS_GROUP)
         request = {
             "benefit_program_mnemonic": benefit_program_mnemonic,
             "disbursement_frequency": disbursement_frequency,
@@ -79,39 +79,34 @@ class Bridge(models.AbstractModel):
         number_of_disbursements=None,
         total_disbursement_amount=None,
         disbursement_schedule_date=None,
-        **unchangeable,
+        benefit_program_mnemonic=None,
+        disbursement_frequency=None,
+        cycle_code_mnemonic=None,
+        disbursement_currency_code=None,
     ):
         """Change control totals or schedule date of an envelope that is still receiving.
 
-        What is left out stays. The other fields of the create call are taken when they say what
-        stands already, and ignored otherwise, as OpenG2P's bridge does.
+        What is left out stays. The other fields of the create call are taken, and ignored, as
+        OpenG2P's bridge does.
 
         :return: dict as of :meth:`create_disbursement_envelope`
         """
-        self._check_caller(PBMS_GROUP)
+        self = self._for_caller(PBMS_GROUP)
         envelope = self._find_envelope(disbursement_envelope_id)
-        self._wait_for_composition(envelope)
-        if envelope.state == "cancelled":
-            raise BridgeError("DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
-        if envelope.disbursement_schedule_date <= self._today(envelope.company_id):
-            raise BridgeError("DISBURSEMENT_ENVELOPE_DATE_PASSED")
-        if envelope.state != "receiving":
-            raise BridgeError("DISBURSEMENT_ENVELOPE_COMPLETE")
-        rules = self._control_rules(envelope.currency_id, envelope.company_id)
         given = {
             "number_of_beneficiaries": number_of_beneficiaries,
             "number_of_disbursements": number_of_disbursements,
             "total_disbursement_amount": total_disbursement_amount,
             "disbursement_schedule_date": disbursement_schedule_date,
         }
-        given = {name: value for name, value in given.items() if value not in (None, False, "")}
-        if not given:
-            raise BridgeError("AMENDMENT_EMPTY")
-        values = {name: rules[name](value) for name, value in given.items()}
-        self._amend(envelope, values)
-        return self._envelope_answer(
-            envelope.disbursement_envelope_id, envelope.program_id, envelope
-        )
+        given = {name: value for name, value in given.items() if not is_left_out(value)}
+        with self._alone_with(envelope) as alone:
+            self._check_amendable(alone)
+            if not given:
+                raise BridgeError("AMENDMENT_EMPTY")
+            rules = self._control_rules(envelope.currency_id, envelope.company_id)
+            self._amend(alone, {name: rules[name](value) for name, value in given.items()})
+            return self._envelope_answer(alone.disbursement_envelope_id, alone.program_id, alone)
 
     @api.model
     def cancel_disbursement_envelope(self, disbursement_envelope_id=None, reason=None):
@@ -120,18 +115,18 @@ class Bridge(models.AbstractModel):
         :param str reason: shown to officers, at most 500 characters
         :return: dict with ``disbursement_envelope_id``
         """
-        self._check_caller(PBMS_GROUP)
+        self = self._for_caller(PBMS_GROUP)
         reason = self._checked_reason(reason)
         envelope = self._find_envelope(disbursement_envelope_id)
-        self._wait_for_composition(envelope)
-        if envelope.state == "cancelled":
-            raise BridgeError("DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
-        if envelope.state not in CANCELLABLE and (
-            envelope.state != "needs_attention" or envelope.resume_state not in CANCELLABLE
-        ):
-            raise BridgeError("DISBURSEMENT_ENVELOPE_DISBURSEMENT_STARTED")
-        envelope._set_cancelled(reason, "cancel_disbursement_envelope")
-        envelope._enqueue_release_funds()
+        with self._alone_with(envelope) as alone:
+            if alone.state == "cancelled":
+                raise BridgeError("DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
+            if alone.state not in CANCELLABLE and (
+                alone.state != "needs_attention" or alone.resume_state not in CANCELLABLE
+            ):
+                raise BridgeError("DISBURSEMENT_ENVELOPE_DISBURSEMENT_STARTED")
+            alone._set_cancelled(reason, "cancel_disbursement_envelope")
+            alone._enqueue_release_funds()
         return {"disbursement_envelope_id": envelope.disbursement_envelope_id}
 
     @api.model
@@ -142,7 +137,7 @@ class Bridge(models.AbstractModel):
 
         :return: dict; empty texts stand where there is nothing to say
         """
-        self._check_caller(PBMS_GROUP)
+        self = self._for_caller(PBMS_GROUP)
         envelope = self._find_envelope(disbursement_envelope_id)
         reconciled = envelope.reconciled_count + envelope.reversed_count
         return {
@@ -264,6 +259,14 @@ class Bridge(models.AbstractModel):
             "disbursement_currency_code": program.currency_id.name,
             "disbursement_schedule_date": values["disbursement_schedule_date"].isoformat(),
         }
+
+    def _check_amendable(self, envelope):
+        if envelope.state == "cancelled":
+            raise BridgeError("DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
+        if envelope.disbursement_schedule_date <= self._today(envelope.company_id):
+            raise BridgeError("DISBURSEMENT_ENVELOPE_DATE_PASSED")
+        if envelope.state != "receiving":
+            raise BridgeError("DISBURSEMENT_ENVELOPE_COMPLETE")
 
     def _amend(self, envelope, values):
         count, amount = self._booked(envelope)

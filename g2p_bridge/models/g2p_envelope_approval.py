@@ -4,8 +4,6 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
-from odoo.addons.queue_job.exception import RetryableJobError
-
 from ..services.canonical import content_hash
 from .bulk_fields import BulkMany2one
 from .g2p_state_mixin import TransitionError
@@ -209,9 +207,7 @@ class DisbursementEnvelope(models.Model):
     def _recheck_approval(self):
         """Void an approval at once when the list was changed after it (queue job)."""
         self.ensure_one()
-        if not self.try_lock_for_update(allow_referencing=True):
-            raise RetryableJobError("a step is under way", seconds=2, ignore_retry=True)
-        self.invalidate_recordset()
+        self._lock_for_job("a step is under way", seconds=2)
         if self._has_approval() and self.state in AFTER_APPROVAL:
             self._check_approval()
         return self.state

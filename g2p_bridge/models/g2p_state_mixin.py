@@ -1,5 +1,10 @@
+from psycopg2.errors import SerializationFailure
+
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.tools import SQL
+
+from odoo.addons.queue_job.exception import RetryableJobError
 
 
 class TransitionError(UserError):
@@ -29,6 +34,29 @@ class StateMixin(models.AbstractModel):
     state_since = fields.Datetime(
         string="In this state since", readonly=True, default=fields.Datetime.now, copy=False
     )
+
+    @api.private
+    def _lock_for_job(self, busy, seconds):
+        """Lock the record until the end of the job, and see it as it is now.
+
+        :param str busy: why the job has to wait where another holds the record
+        :param int seconds: until the next try then
+        :raise RetryableJobError: another holds it, or it changed since our snapshot (callers cancel
+            while jobs run): neither costs a try, nor is it an error for the log
+        """
+        self.ensure_one()
+        query = SQL(
+            "SELECT id FROM %s WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED",
+            SQL.identifier(self._table),
+            self.id,
+        )
+        try:
+            self.env.cr.execute(query, log_exceptions=False)
+        except SerializationFailure as error:
+            raise RetryableJobError("it changed", seconds=1, ignore_retry=True) from error
+        if not self.env.cr.fetchone():
+            raise RetryableJobError(busy, seconds=seconds, ignore_retry=True)
+        self.invalidate_recordset()
 
     @api.private
     def _transition(self, target, **values):

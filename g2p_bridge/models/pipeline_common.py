@@ -62,9 +62,7 @@ class DisbursementEnvelope(models.Model):
     def _advance(self):
         """Enqueue the step that is due (queue job). May run any number of times."""
         self.ensure_one()
-        if not self.try_lock_for_update(allow_referencing=True):
-            raise RetryableJobError("a step is under way", seconds=2, ignore_retry=True)
-        self.invalidate_recordset()
+        self._lock_for_job("a step is under way", seconds=2)
         if self.is_paused:
             return "paused"
         if self.state == "needs_attention":

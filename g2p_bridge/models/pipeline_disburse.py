@@ -152,9 +152,7 @@ class DisbursementBatch(models.Model):
         :raise RetryableJobError: the bank surely did not get it
         """
         self.ensure_one()
-        if not self.try_lock_for_update(allow_referencing=True):
-            raise RetryableJobError("the batch is under way", seconds=5, ignore_retry=True)
-        self.invalidate_recordset()
+        self._lock_for_job("the batch is under way", seconds=5)
         if self.state not in ("ready", "unknown") or self.envelope_id.is_paused:
             return f"not due ({self.state})"
         self._take_slot()

@@ -3,8 +3,6 @@ from decimal import Decimal
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
-from odoo.addons.queue_job.exception import RetryableJobError
-
 from ..connectors.errors import BankOutcomeUnknown, BankRejected, BankUnavailable
 from .ledger_rules import DRAWN, TO_PAY
 
@@ -376,9 +374,7 @@ class DisbursementEnvelope(models.Model):
 
         :raise RetryableJobError: another step of the envelope is under way
         """
-        if not self.try_lock_for_update(allow_referencing=True):
-            raise RetryableJobError("a step is under way", seconds=2, ignore_retry=True)
-        self.invalidate_recordset()
+        self._lock_for_job("a step is under way", seconds=2)
         return self.state in states and (even_paused or not self.is_paused)
 
 

@@ -2,7 +2,7 @@
 
 from ..const import MAX_BANK_REFERENCE, MAX_REFERENCE, MAX_TEXT
 from . import money
-from .field_rules import is_text, to_date
+from .field_rules import is_left_out, is_text, to_date
 
 #: field of a row -> (its rule's code, most characters)
 ROW_TEXTS = (
@@ -45,11 +45,20 @@ def checked_row(given, places, seen):
     return row, codes
 
 
+def usable_text(value):
+    """Return what a caller gave for an id, as far as an answer can hold it; else an empty text.
+
+    Not all that JSON can say can be answered: half of a surrogate pair has no UTF-8.
+    """
+    text = value[:MAX_REFERENCE] if isinstance(value, str) else ""
+    return text if is_text(text, MAX_REFERENCE) else ""
+
+
 def row_error(index, given, codes):
     reference = given.get("mis_reference_number") if isinstance(given, dict) else None
     return {
         "index": index,
-        "mis_reference_number": reference[:MAX_REFERENCE] if isinstance(reference, str) else "",
+        "mis_reference_number": usable_text(reference),
         "response_error_codes": codes,
     }
 
@@ -57,9 +66,7 @@ def row_error(index, given, codes):
 def id_error(index, disbursement_id, code):
     return {
         "index": index,
-        "disbursement_id": disbursement_id[:MAX_REFERENCE]
-        if isinstance(disbursement_id, str)
-        else "",
+        "disbursement_id": usable_text(disbursement_id),
         "response_error_codes": [code],
     }
 
@@ -71,14 +78,14 @@ def update_codes(row, known):
     codes = []
     if not isinstance(row.get("disbursement_id"), str) or row["disbursement_id"] not in known:
         codes.append("INVALID_DISBURSEMENT_ID")
-    if row.get("status") not in FITTING_STATES:
+    if not isinstance(row.get("status"), str) or row["status"] not in FITTING_STATES:
         codes.append("INVALID_STATUS")
     for name in ("bank_reference", "reason_code"):
         value = row.get(name)
-        if value not in (None, False, "") and not is_text(value, MAX_BANK_REFERENCE):
+        if not is_left_out(value) and not is_text(value, MAX_BANK_REFERENCE):
             codes.append("INVALID_BANK_REFERENCE")
             break
     day = row.get("value_date")
-    if day not in (None, False, "") and to_date(day) is None:
+    if not is_left_out(day) and to_date(day) is None:
         codes.append("INVALID_VALUE_DATE")
     return codes

@@ -1,26 +1,45 @@
 """Rules for single fields of the API; each says whether a value is acceptable."""
 
 import re
-import unicodedata
 from datetime import date
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-#: what must not reach a bank file: control characters, and halves of surrogate pairs
-_FORBIDDEN_CATEGORIES = ("Cc", "Cs")
+#: what must not reach a bank file or a person's eyes: control characters, line and paragraph
+#: separators, what turns the direction of the text around it, halves of surrogate pairs, what
+#: stands for bytes that were no UTF-8 (Odoo reads those so), and code points that are no characters
+#: (XML-RPC cannot answer them)
+_FORBIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffd"
+    + "".join(map(chr, (plane << 16 | low for plane in range(17) for low in (0xFFFE, 0xFFFF))))
+    + "]"
+)
+#: a character that takes up paper: no space, joiner, direction mark or filler
+_VISIBLE = re.compile(
+    "[^\\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u2065"
+    "\u206a-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
+)
+
+
+def is_left_out(value):
+    """Say whether ``value`` means that an optional argument is left out: None, False, ``""``.
+
+    Not ``in (None, False, "")``, for 0 equals False.
+    """
+    return value is None or value is False or value == ""
 
 
 def is_text(value, max_length):
     """Say whether ``value`` is a text with something to see, and nothing that controls a terminal.
 
-    :param int max_length: most characters
+    Any script is a text, with its combining characters, joiners and direction marks.
+
+    :param int max_length: most characters (code points)
     """
     if not isinstance(value, str) or not value or len(value) > max_length:
         return False
     if value.isascii():
         return value.isprintable() and not value.isspace()
-    return not value.isspace() and not any(
-        unicodedata.category(character) in _FORBIDDEN_CATEGORIES for character in value
-    )
+    return _FORBIDDEN.search(value) is None and _VISIBLE.search(value) is not None
 
 
 def to_count(value, max_count):

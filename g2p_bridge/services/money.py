@@ -46,9 +46,11 @@ def parse_amount(value, decimal_places, *, allow_zero=False):
 def _checked(whole, decimals, places, allow_zero):
     if len(decimals) > places:
         raise AmountError(f"The amount has more than the {places} decimals of its currency.")
-    if len(whole) + places > MAX_DIGITS and len(whole.lstrip("0")) + places > MAX_DIGITS:
+    whole = whole.lstrip("0")
+    if len(whole) + places > MAX_DIGITS:
         raise AmountError(_ALL_DIGITS)
-    number = int(whole + decimals.ljust(places, "0"))
+    # Python turns no text of more than 4,300 digits into a number, were they all zeros
+    number = int((whole or "0") + decimals.ljust(places, "0"))
     if not number and not allow_zero:
         raise AmountError("The amount must be above zero.")
     return Decimal(number).scaleb(-places) if places else Decimal(number)

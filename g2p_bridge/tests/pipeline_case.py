@@ -44,6 +44,9 @@ class PipelineCase(BridgeCommon):
     def _enqueued_by(self, function):
         with trap_jobs() as trap:
             function()
+        for job in trap.enqueued_jobs:
+            # whoever asked for it may have done so on a cursor that is closed by now
+            job.recordset = job.recordset.with_env(job.recordset.env(cr=self.env.cr))
         return trap.enqueued_jobs
 
     def ready_envelope(self, count=3, **values):

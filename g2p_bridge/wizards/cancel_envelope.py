@@ -33,18 +33,16 @@ class CancelEnvelope(models.TransientModel):
         self.ensure_one()
         envelope = self.envelope_id
         envelope._check_group("g2p_bridge.group_officer")
-        self.env["g2p.bridge"]._wait_for_composition(envelope)
-        self._check_cancellable(envelope)
-        envelope = envelope.sudo()  # nobody may write envelopes but their transitions
-        envelope._set_cancelled(self.reason, "cancelled by an officer")
-        envelope._enqueue_release_funds()
+        # nobody may write envelopes but their transitions
+        with self.env["g2p.bridge"]._alone_with(envelope.sudo()) as alone:
+            self._check_cancellable(alone)
+            alone._set_cancelled(self.reason, "cancelled by an officer")
+            alone._enqueue_release_funds()
 
     def _check_cancellable(self, envelope):
         if envelope.state == "cancelled":
             raise UserError(self.env._("%s is cancelled already.", envelope.display_name))
-        state = (
-            envelope.sudo().resume_state if envelope.state == "needs_attention" else envelope.state
-        )
+        state = envelope.resume_state if envelope.state == "needs_attention" else envelope.state
         if state not in CANCELLABLE:
             raise UserError(
                 self.env._(
