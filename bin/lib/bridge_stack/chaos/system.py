@@ -24,7 +24,7 @@ QUIET = ("--log-handler=odoo.addons.rpc.controllers:ERROR",)
 #: of what is written down, nothing may be lost by a crash
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 #: how often a cron runs
-TICK_S = 2.0
+TICK_S = 3.0
 RESOLVE_TICKS = 2
 
 _FORWARD = """
@@ -53,8 +53,8 @@ class System:
     def __init__(self):
         self.stack = Stack(
             postgres=PrivatePostgres(),
-            workers=6,
-            channels="root:5",
+            workers=4,
+            channels="root:4",
             odoo_options=QUIET,
         )
         self.kills = 0
