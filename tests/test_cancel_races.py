@@ -7,6 +7,7 @@ from decimal import Decimal
 from threading import Barrier
 
 import pytest
+import requests
 from test_concurrency import clients_of
 from test_whole_way import ERRORS, quiet, today
 
@@ -29,8 +30,17 @@ ENDED = ("disbursed", "settled", "cancelled")
 
 @pytest.fixture
 def world(new_world):
-    """Return a world that sends small batches, so that some payments leave before others."""
-    return new_world(mapper=None, bank_values={"max_batch_size": 4})
+    """Return a world that sends small batches to a slow bank: some payments leave before others."""
+    world = new_world(mapper=None, bank_values={"max_batch_size": 4})
+    world.at_bank(
+        "/admin/faults",
+        endpoint="/initiate_payment",
+        fault="delay_before",
+        seconds=0.3,
+        count=None,
+    )
+    yield world
+    requests.delete(f"{world.stack.bank_url}/admin/faults", timeout=60)
 
 
 def sent_envelope(world, client, number):

@@ -29,8 +29,9 @@ class Bridge(models.AbstractModel):
     def _for_caller(self, group):
         """Return the facade for a caller with the group, before anything is looked at.
 
-        The context that came with the call is dropped: a ``default_state`` in it would be taken
-        for a new envelope's, past approval, and ``active_test`` would bring archived programs back.
+        The context that came with the call is dropped: ``active_test`` in it would bring archived
+        programs back, ``tracking_disable`` would leave no trace in the chatter, and
+        ``queue_job__no_delay`` would run the bank's calls within the request.
 
         :raise AccessError: the caller has not got the group
         """
