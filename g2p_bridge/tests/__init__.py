@@ -23,6 +23,7 @@ from . import (
     test_statement_numbers,
     test_statements,
     test_states,
+    test_totals,
     test_views,
     test_wizards,
 )
