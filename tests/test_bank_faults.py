@@ -198,26 +198,28 @@ def test_a_fault_of_the_bank_pays_nobody_twice_and_forgets_nobody(worlds, operat
     assert_each_paid_once(worlds[operation, fault])
 
 
-def killed_while_paying(stack, user, kill):
+def killed_while_paying(stack, user, kill, endpoint="/initiate_payment"):
     """Have ``kill(worker)`` end a process while a payment call of that worker is under way.
 
+    :param endpoint: of another call that is to be under way
     :return: the world, after all has been sent
     """
     world = impatient_world(stack, user)
-    world.at_bank(
-        "/admin/faults", endpoint="/initiate_payment", fault="delay", seconds=1.5, count=1
-    )
+    world.at_bank("/admin/faults", endpoint=endpoint, fault="delay", seconds=1.5, count=1)
     send(world, COUNT)
-    worker = stack.wait_until(lambda: paying_worker(world), DEADLINE_S, "payment under way")
+    is_payment = endpoint == "/initiate_payment"
+    worker = stack.wait_until(
+        lambda: calling_worker(world, is_payment), DEADLINE_S, "call under way"
+    )
     kill(worker)
     press_on(world)
     world.settle()
     return world
 
 
-def paying_worker(world):
+def calling_worker(world, is_payment):
     """Return the id of the worker that waits for the bank, once the bank has its payments."""
-    if not world.ledger()["payments"]:
+    if is_payment and not world.ledger()["payments"]:
         return None
     bank_port = urlsplit(world.stack.bank_url).port
     for pid in world.stack.worker_pids():
@@ -230,6 +232,14 @@ def paying_worker(world):
 def test_a_worker_killed_while_it_pays_costs_nothing(impatient, user):
     world = killed_while_paying(impatient, user, lambda worker: os.kill(worker, signal.SIGKILL))
     assert_each_paid_once(world)
+
+
+@pytest.mark.parametrize("endpoint", ["/check_funds", "/block_funds"])
+def test_a_worker_killed_while_it_asks_for_funds_costs_nothing(impatient, user, endpoint):
+    def kill(worker):
+        os.kill(worker, signal.SIGKILL)
+
+    assert_each_paid_once(killed_while_paying(impatient, user, kill, endpoint))
 
 
 def test_a_server_killed_while_it_pays_costs_nothing(impatient, user):

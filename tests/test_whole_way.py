@@ -56,9 +56,15 @@ def beneficiaries(count, first=1):
 
 def assert_books_agree(world):
     """Program, bridge and bank say the same, to the cent, and nobody was paid twice."""
-    pbms, ledger = world.pbms, world.ledger()
-    pbms.follow_changes()
-    totals, status = pbms.totals(), pbms.status()
+    pbms, ledger, status = world.pbms, world.ledger(), world.pbms.status()
+
+    def told():  # what a transaction beside us may still change comes a moment later
+        pbms.follow_changes()
+        totals = pbms.totals()
+        count = totals["reconciled"][0] + totals["reversed"][0]
+        return totals if count == status["number_of_disbursements_reconciled"] else None
+
+    totals = world.stack.wait_until(told, DEADLINE_S, "changes in the feed")
     assert sum(count for count, _amount in totals.values()) == len(pbms.amounts)
     assert sum(amount for _count, amount in totals.values()) == pbms.declared_total
     by_state = {}

@@ -145,6 +145,16 @@ class TestG2PConnectMapper(PipelineCase):
             ["ACCOUNT-BEN1", "ACCOUNT-BEN2", "ACCOUNT-BEN3"],
         )
 
+    def test_two_payments_of_one_person_both_get_the_account_and_are_made(self):
+        envelope = self.create_envelope(2)
+        rows = self.rows(2)
+        rows[1]["beneficiary_id"] = rows[0]["beneficiary_id"]
+        self.run_jobs(
+            lambda: self.api.create_disbursements(envelope.disbursement_envelope_id, rows)
+        )
+        self.assertStates(envelope, "sent", "sent")
+        self.assertEqual(len(self.fake.ordered), 2)
+
     def test_more_than_a_request_takes_are_asked_in_several(self):
         self.mapper.batch_size = 2
         self.assertEqual(len(self.resolve("BEN1", "BEN2", "BEN3")), 3)
