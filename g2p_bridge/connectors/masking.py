@@ -61,6 +61,8 @@ _PRIVATE_ENDINGS = (
 )
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _DIGITS = re.compile(r"\d{6,}")
+#: a number of six digits and more, also in groups as people write accounts and phone numbers
+_SPACED_DIGITS = re.compile(r"\d(?:[ .-]?\d){5,}")
 _EMAIL = re.compile(r"[^\s@<>\"',;:]{1,64}@[^\s@<>\"',;:]{1,255}")
 _HAS_SPACE = re.compile(r"\s")
 
@@ -113,6 +115,15 @@ def mask_body(body):
     except (ValueError, RecursionError):
         return f"({size} bytes, no JSON)"  # garbage may hold anything, so nothing of it is kept
     return json.dumps(mask_json(data), ensure_ascii=False, indent=1, default=str)
+
+
+def mask_text(text):
+    """Return a text for people with e-mail addresses and numbers of six digits and more masked.
+
+    >>> mask_text("Grant for DE89 3704 0044, see 2026")
+    'Grant for DE****, see 2026'
+    """
+    return _SPACED_DIGITS.sub(MASK, _EMAIL.sub(MASK, text))
 
 
 def mask_path(path):

@@ -1,6 +1,7 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
+from ..connectors import masking
 from ..const import LINE_REASONS
 from .bulk_fields import BulkMany2one
 
@@ -67,7 +68,13 @@ class AccountStatement(models.Model):
     uploaded_at = fields.Datetime(readonly=True, default=fields.Datetime.now)
     uploaded_by_id = fields.Many2one("res.users", readonly=True)
     filename = fields.Char(readonly=True)
-    attachment_id = fields.Many2one("ir.attachment", string="File", readonly=True)
+    attachment_id = fields.Many2one(
+        "ir.attachment",
+        string="File",
+        readonly=True,
+        groups="g2p_bridge.group_account_viewer",
+        help="As the bank sent it, with the account numbers that it holds.",
+    )
     content_sha256 = fields.Char(readonly=True, index=True)
     statement_sha256 = fields.Char(
         readonly=True, help="Of what the statement says, however its file is written."
@@ -173,7 +180,10 @@ class AccountStatementLine(models.Model):
     entry_date = fields.Date(readonly=True)
     customer_reference = fields.Char(readonly=True, help="MT940 :61: subfield 7")
     bank_reference = fields.Char(readonly=True, help="MT940 :61: subfield 8")
-    narrative = fields.Text(readonly=True)
+    narrative = fields.Text(readonly=True, groups="g2p_bridge.group_account_viewer")
+    narrative_masked = fields.Text(
+        string="Text of the bank", compute="_compute_narrative_masked", compute_sudo=True
+    )
     disbursement_reference = fields.Char(
         readonly=True, help="The disbursement id that the bank's connector read in the entry."
     )
@@ -209,3 +219,8 @@ class AccountStatementLine(models.Model):
     _early_return_idx = models.Index(
         "(matched_disbursement_id) WHERE error_reason = 'INVALID_REVERSAL' AND NOT is_handled"
     )
+
+    @api.depends("narrative")
+    def _compute_narrative_masked(self):
+        for line in self:
+            line.narrative_masked = masking.mask_text(line.narrative or "")

@@ -1,6 +1,7 @@
 from odoo import api, fields, models
 from odoo.tools import SQL
 
+from ..connectors import masking
 from ..connectors.dto import DebtorAccount
 from .ledger_rules import DRAWN, TO_PAY
 
@@ -12,13 +13,16 @@ class FundingAccount(models.Model):
     _description = "Funding account"
     _inherit = ["mail.thread"]
     _order = "bank_id, name"
-    _rec_names_search = ["name", "account_number"]
+    _rec_names_search = ["name"]  # the number would be guessed, a character at a time
 
     name = fields.Char(required=True)
     active = fields.Boolean(default=True)
     bank_id = fields.Many2one("g2p.sponsor.bank", required=True, index=True, ondelete="restrict")
     company_id = fields.Many2one(related="bank_id.company_id", store=True, index=True)
-    account_number = fields.Char(required=True)
+    account_number = fields.Char(required=True, groups="g2p_bridge.group_account_viewer")
+    account_masked = fields.Char(
+        string="Account", compute="_compute_account_masked", compute_sudo=True
+    )
     branch_code = fields.Char()
     currency_id = fields.Many2one(
         "res.currency",
@@ -106,6 +110,11 @@ class FundingAccount(models.Model):
             ("funds_released_at", "=", False),
         ]
         return {**action, "domain": domain, "context": {}}
+
+    @api.depends("account_number")
+    def _compute_account_masked(self):
+        for account in self:
+            account.account_masked = masking.mask_account(account.account_number or "")
 
     @api.depends("name", "bank_id.name")
     def _compute_display_name(self):

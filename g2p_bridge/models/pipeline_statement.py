@@ -63,7 +63,14 @@ class AccountStatement(models.Model):
                     "attachment_id": attachment.id,
                 },
             )
-        attachment.write({"res_model": self._name, "res_id": statements[0].id})
+        # the field makes Odoo ask for its group before it hands out the file
+        attachment.write(
+            {
+                "res_model": self._name,
+                "res_field": "attachment_id",
+                "res_id": statements[0].id,
+            }
+        )
         self.invalidate_model(["continuity_note"])
         statements._enqueue_process()
         return statements
@@ -234,9 +241,7 @@ class AccountStatement(models.Model):
         :param int after_id: entries up to this database id are done
         """
         self.ensure_one()
-        if not self.try_lock_for_update(allow_referencing=True):
-            raise RetryableJobError("the statement is being matched", seconds=5, ignore_retry=True)
-        self.invalidate_recordset()
+        self._lock_for_job("the statement is being matched", seconds=5)
         if self.state != "received":
             return f"not due ({self.state})"
         if self._has_earlier_unprocessed():

@@ -5,7 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from unittest.mock import patch
 
-from odoo.exceptions import ValidationError
+from odoo.exceptions import AccessError, ValidationError
 from odoo.tests import tagged
 
 from odoo.addons.g2p_bridge.connectors.errors import BankRejected, BankUnavailable
@@ -280,3 +280,50 @@ class TestLinks(PipelineCase):
             )
             self.assertFalse(result["ids"])
             self.assertTrue(result["messages"])
+
+
+@tagged("post_install", "-at_install")
+class TestLinksAreKeptOutOfTheLog(PipelineCase):
+    """The database's refusal would put account numbers into the log: ours comes before it."""
+
+    def setUp(self):
+        super().setUp()
+        self.links = self.env["g2p.account.link"]
+        self.values = {"mapper_id": self.mapper.id, "beneficiary_id": "NEW", "account_number": "A1"}
+
+    def assertRefusedQuietly(self, function, *arguments):
+        with self.assertNoLogs("odoo.sql_db"), self.assertRaises(ValidationError) as caught:
+            function(*arguments)
+        self.assertNotIn("A1", str(caught.exception))
+
+    def test_a_second_link_of_a_beneficiary(self):
+        self.assertRefusedQuietly(self.links.create, [self.values, dict(self.values)])
+        link = self.links.create(self.values)
+        self.assertRefusedQuietly(self.links.create, self.values)
+        link.active = False
+        self.assertRefusedQuietly(self.links.create, self.values)
+        other = self.links.create({**self.values, "beneficiary_id": "OTHER"})
+        self.assertRefusedQuietly(other.write, {"beneficiary_id": "NEW"})
+        self.assertRefusedQuietly((link + other).write, {"beneficiary_id": "BOTH"})
+        link.write({"beneficiary_id": "NEW", "account_number": "A12"})
+        self.assertEqual(link.account_number, "A12")
+
+    def test_a_link_without_what_it_needs(self):
+        for values in (
+            {"account_number": False},
+            {"fa_type": "MOBILE_WALLET"},
+            {"beneficiary_id": False},
+            {"mapper_id": False},
+        ):
+            self.assertRefusedQuietly(self.links.create, {**self.values, **values})
+        link = self.links.create(self.values)
+        self.assertRefusedQuietly(link.write, {"fa_type": "EMAIL_WALLET"})
+        self.assertRefusedQuietly(link.write, {"account_number": ""})
+
+    def test_who_may_not_add_links_is_not_told_what_is_there(self):
+        self.links.create(self.values)
+        officer = self.links.with_user(self.officer)
+        with self.assertRaises(AccessError):
+            officer.create(self.values)
+        with self.assertRaises(AccessError):
+            officer.search([("beneficiary_id", "=", "NEW")]).write({"beneficiary_id": "BEN1"})

@@ -202,20 +202,20 @@ class TestViews(BridgeCommon):
             jobs + 1,
         )
 
-    def test_the_file_of_a_statement_can_be_downloaded_by_a_viewer(self):
+    def test_the_file_of_a_statement_is_for_who_may_see_account_numbers(self):
+        group = self.env.ref("g2p_bridge.group_account_viewer")
         attachment = self.env["ir.attachment"].create({"name": "x.mt940", "raw": b":20:X"})
         statement = self.env["g2p.account.statement"].create(
             {"name": "STMTTEST", "account_id": self.account.id, "attachment_id": attachment.id}
         )
         action = self.env.ref("g2p_bridge.g2p_account_statement_download")
-        answer = (
-            action.with_user(self.viewer)
-            .with_context(
-                active_model=statement._name, active_ids=statement.ids, active_id=statement.id
-            )
-            .run()
+        action = action.with_user(self.viewer).with_context(
+            active_model=statement._name, active_ids=statement.ids, active_id=statement.id
         )
-        self.assertEqual(answer["url"], f"/web/content/{attachment.id}?download=true")
+        with self.assertRaises(AccessError):
+            action.run()
+        self.viewer.group_ids += group
+        self.assertEqual(action.run()["url"], f"/web/content/{attachment.id}?download=true")
 
     def test_the_import_template_names_fields_that_exist(self):
         [template] = self.env["g2p.account.link"].get_import_templates()

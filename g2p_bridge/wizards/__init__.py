@@ -1,4 +1,5 @@
 from . import (
+    record_wizard,
     cancel_envelope,
     decide_batch,
     decide_block,

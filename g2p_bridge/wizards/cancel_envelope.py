@@ -9,20 +9,26 @@ class CancelEnvelope(models.TransientModel):
     """An officer cancels an envelope of which no money can have moved."""
 
     _name = "g2p.cancel.envelope"
+    _inherit = ["g2p.record.wizard"]
     _description = "Cancel an envelope"
+    _SUBJECT = "envelope_id"
 
     envelope_id = fields.Many2one(
         "g2p.disbursement.envelope", required=True, readonly=True, ondelete="cascade"
     )
     reason = fields.Char(required=True, size=MAX_REASON)
-    currency_id = fields.Many2one(related="envelope_id.currency_id")
-    payment_count = fields.Integer(related="envelope_id.total_received_count")
-    payment_amount = fields.Monetary(related="envelope_id.total_received_amount")
-    funds_blocked_amount = fields.Monetary(related="envelope_id.funds_blocked_amount")
-    funds_blocked_reference_number = fields.Char(
-        related="envelope_id.funds_blocked_reference_number"
+    currency_id = fields.Many2one(related="envelope_id.currency_id", related_sudo=False)
+    payment_count = fields.Integer(related="envelope_id.total_received_count", related_sudo=False)
+    payment_amount = fields.Monetary(
+        related="envelope_id.total_received_amount", related_sudo=False
     )
-    bank_id = fields.Many2one(related="envelope_id.bank_id")
+    funds_blocked_amount = fields.Monetary(
+        related="envelope_id.funds_blocked_amount", related_sudo=False
+    )
+    funds_blocked_reference_number = fields.Char(
+        related="envelope_id.funds_blocked_reference_number", related_sudo=False
+    )
+    bank_id = fields.Many2one(related="envelope_id.bank_id", related_sudo=False)
 
     def action_cancel(self):
         """Cancel the envelope with all its payments, and give blocked funds back.

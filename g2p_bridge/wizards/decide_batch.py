@@ -10,7 +10,9 @@ class DecideBatch(models.TransientModel):
     """
 
     _name = "g2p.decide.batch"
+    _inherit = ["g2p.record.wizard"]
     _description = "Decide an unknown batch"
+    _SUBJECT = "batch_id"
 
     batch_id = fields.Many2one(
         "g2p.disbursement.batch", required=True, readonly=True, ondelete="cascade"
@@ -23,9 +25,9 @@ class DecideBatch(models.TransientModel):
         required=True,
     )
     note = fields.Char(string="Reason", required=True, size=MAX_REASON)
-    currency_id = fields.Many2one(related="batch_id.currency_id")
-    disbursement_count = fields.Integer(related="batch_id.disbursement_count")
-    total_amount = fields.Monetary(related="batch_id.total_amount")
+    currency_id = fields.Many2one(related="batch_id.currency_id", related_sudo=False)
+    disbursement_count = fields.Integer(related="batch_id.disbursement_count", related_sudo=False)
+    total_amount = fields.Monetary(related="batch_id.total_amount", related_sudo=False)
 
     def action_decide(self):
         """Propose the decision; who, when and why stay with the batch.

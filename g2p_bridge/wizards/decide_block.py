@@ -8,7 +8,9 @@ class DecideBlock(models.TransientModel):
     """An officer says whether the bank holds the funds, where it gave no answer."""
 
     _name = "g2p.decide.block"
+    _inherit = ["g2p.record.wizard"]
     _description = "Decide an unknown block of funds"
+    _SUBJECT = "envelope_id"
 
     envelope_id = fields.Many2one(
         "g2p.disbursement.envelope", required=True, readonly=True, ondelete="cascade"
@@ -22,7 +24,7 @@ class DecideBlock(models.TransientModel):
     )
     reference = fields.Char(string="Block reference", help="As the bank says it.")
     note = fields.Char(string="Reason", required=True, size=MAX_REASON)
-    bank_id = fields.Many2one(related="envelope_id.bank_id")
+    bank_id = fields.Many2one(related="envelope_id.bank_id", related_sudo=False)
 
     def action_decide(self):
         """Settle the block as decided; who, when and why stay with the envelope.

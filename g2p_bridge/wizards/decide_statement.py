@@ -7,7 +7,9 @@ class DecideStatement(models.TransientModel):
     """An officer takes a held statement as it is, or dismisses it."""
 
     _name = "g2p.decide.statement"
+    _inherit = ["g2p.record.wizard"]
     _description = "Decide a held statement"
+    _SUBJECT = "statement_id"
 
     statement_id = fields.Many2one(
         "g2p.account.statement", required=True, readonly=True, ondelete="cascade"
@@ -20,7 +22,7 @@ class DecideStatement(models.TransientModel):
         required=True,
     )
     note = fields.Char(string="Reason", required=True, size=MAX_REASON)
-    hold_reason = fields.Char(related="statement_id.hold_reason")
+    hold_reason = fields.Char(related="statement_id.hold_reason", related_sudo=False)
 
     def action_decide(self):
         """Accept or dismiss the statement; who, when and why stay with it.

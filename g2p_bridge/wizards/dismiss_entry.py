@@ -7,7 +7,9 @@ class DismissEntry(models.TransientModel):
     """An officer says what entries are that belong to no payment of ours."""
 
     _name = "g2p.dismiss.entry"
+    _inherit = ["g2p.record.wizard"]
     _description = "Dismiss statement entries"
+    _SUBJECT = "line_ids"
 
     line_ids = fields.Many2many(
         "g2p.account.statement.line",

@@ -8,14 +8,18 @@ class MatchEntry(models.TransientModel):
     """An officer names the payment that a statement entry belongs to."""
 
     _name = "g2p.match.entry"
+    _inherit = ["g2p.record.wizard"]
     _description = "Match a statement entry by hand"
+    _SUBJECT = "line_id"
 
     line_id = fields.Many2one(
         "g2p.account.statement.line", required=True, readonly=True, ondelete="cascade"
     )
-    currency_id = fields.Many2one(related="line_id.currency_id")
-    amount = fields.Monetary(related="line_id.amount", string="Amount of the entry")
-    error_reason = fields.Selection(related="line_id.error_reason")
+    currency_id = fields.Many2one(related="line_id.currency_id", related_sudo=False)
+    amount = fields.Monetary(
+        related="line_id.amount", related_sudo=False, string="Amount of the entry"
+    )
+    error_reason = fields.Selection(related="line_id.error_reason", related_sudo=False)
     # an id typed or pasted, not a drop-down: names are searched for in millions of payments
     reference = fields.Char(
         string="Disbursement ID", required=True, help="The whole ID, as on the payment."
@@ -23,11 +27,13 @@ class MatchEntry(models.TransientModel):
     disbursement_id = fields.Many2one(
         "g2p.disbursement", string="Payment", compute="_compute_disbursement_id"
     )
-    beneficiary_name = fields.Char(related="disbursement_id.beneficiary_name")
+    beneficiary_name = fields.Char(related="disbursement_id.beneficiary_name", related_sudo=False)
     payment_amount = fields.Monetary(
-        related="disbursement_id.amount", string="Amount of the payment"
+        related="disbursement_id.amount", related_sudo=False, string="Amount of the payment"
     )
-    payment_state = fields.Selection(related="disbursement_id.state", string="State")
+    payment_state = fields.Selection(
+        related="disbursement_id.state", related_sudo=False, string="State"
+    )
     note = fields.Char(string="Reason", required=True, size=MAX_REASON)
 
     @api.depends("reference")

@@ -1,0 +1,735 @@
+"""Who may what: each group at each model, field, button and route, against the tables below.
+
+What is in no table is denied, at every door.
+"""
+
+import json
+import re
+
+import pytest
+import requests
+from doors import ACCESS_ERROR
+from playwright.sync_api import sync_playwright
+from test_access import _FIND_PUBLIC_METHODS, BANK_METHODS, BRIDGE, PBMS_METHODS
+from test_whole_way import send, today, wait_for
+
+from bridge_stack.rpc import JsonRpc, RpcError
+
+pytestmark = pytest.mark.stack
+
+USER_ERROR = "odoo.exceptions.UserError"
+EXPORT = "base.group_allow_export"
+#: name -> groups, each with Odoo's own right to export, which must open nothing by itself
+ROLES = {
+    "employee": ["base.group_user", EXPORT],
+    "viewer": ["g2p_bridge.group_viewer", EXPORT],
+    "officer": ["g2p_bridge.group_officer", EXPORT],
+    "approver": ["g2p_bridge.group_approver", EXPORT],
+    "administrator": ["base.group_user", "g2p_bridge.group_administrator", EXPORT],
+    "account_viewer": ["g2p_bridge.group_viewer", "g2p_bridge.group_account_viewer", EXPORT],
+    "pbms": ["g2p_bridge.group_pbms_api"],
+    "bank": ["g2p_bridge.group_bank_api"],
+    "portal": ["base.group_portal"],
+}
+READERS = {"viewer", "officer", "approver", "administrator", "account_viewer"}
+OFFICERS = {"officer", "approver", "administrator"}
+APPROVERS = {"approver", "administrator"}
+SEES_ACCOUNTS = {"administrator", "account_viewer"}
+SETS_UP = {"administrator"}
+NOBODY = set()
+
+SET_UP = {"read": READERS, "write": SETS_UP, "create": SETS_UP, "unlink": SETS_UP}
+ONLY_READ = {"read": READERS, "write": NOBODY, "create": NOBODY, "unlink": NOBODY}
+WIZARD = dict.fromkeys(("read", "write", "create", "unlink"), OFFICERS)
+#: model -> operation -> roles
+MODELS = {
+    "g2p.sponsor.bank": SET_UP,
+    "g2p.funding.account": SET_UP,
+    "g2p.benefit.program": SET_UP,
+    "g2p.account.mapper": SET_UP,
+    "g2p.financial.address.rule": SET_UP,
+    "g2p.account.link": {
+        "read": READERS,
+        "write": SEES_ACCOUNTS,
+        "create": SEES_ACCOUNTS,
+        "unlink": SETS_UP,
+    },
+    "g2p.disbursement.envelope": ONLY_READ,
+    "g2p.disbursement": ONLY_READ,
+    "g2p.disbursement.batch": ONLY_READ,
+    "g2p.disbursement.journal": ONLY_READ,
+    "g2p.bank.call": ONLY_READ,
+    "g2p.account.statement": ONLY_READ,
+    "g2p.account.statement.line": ONLY_READ,
+    "g2p.cancel.envelope": WIZARD,
+    "g2p.decide.block": WIZARD,
+    "g2p.decide.batch": WIZARD,
+    "g2p.decide.statement": WIZARD,
+    "g2p.dismiss.entry": WIZARD,
+    "g2p.match.entry": WIZARD,
+    "g2p.upload.statement": WIZARD,
+}
+#: (model, field) -> roles that may see what is in it; all other fields are every reader's
+FIELDS = {
+    ("g2p.account.link", "account_number"): SEES_ACCOUNTS,
+    ("g2p.account.link", "mobile_number"): SEES_ACCOUNTS,
+    ("g2p.account.link", "email_address"): SEES_ACCOUNTS,
+    ("g2p.disbursement", "account_number"): SEES_ACCOUNTS,
+    ("g2p.disbursement", "mobile_number"): SEES_ACCOUNTS,
+    ("g2p.disbursement", "email_address"): SEES_ACCOUNTS,
+    ("g2p.funding.account", "account_number"): SEES_ACCOUNTS,
+    ("g2p.account.statement", "attachment_id"): SEES_ACCOUNTS,
+    ("g2p.account.statement.line", "narrative"): SEES_ACCOUNTS,
+    ("g2p.sponsor.bank", "secret"): NOBODY,
+    ("g2p.account.mapper", "secret"): NOBODY,
+}
+#: ways from another model to a field above, which a search or a group must not go
+DETOURS = {
+    "g2p.disbursement.batch": ["disbursement_ids.account_number", "disbursement_ids.mobile_number"],
+    "g2p.account.mapper": ["link_ids.account_number"],
+    "g2p.disbursement": [
+        "envelope_id.funding_account_id.account_number",
+        "program_id.funding_account_id.account_number",
+    ],
+    "g2p.disbursement.envelope": [
+        "funding_account_id.account_number",
+        "batch_ids.disbursement_ids.email_address",
+        "bank_id.secret",
+    ],
+    "g2p.account.statement": ["line_ids.narrative", "account_id.account_number"],
+    "g2p.benefit.program": ["funding_account_id.account_number", "mapper_id.secret"],
+}
+#: buttons by their roles; those that open records (action_view_...) are every reader's
+BUTTONS = {
+    ("g2p.disbursement.envelope", "action_approve"): APPROVERS,
+}
+#: other public methods that our addons (re)define; they read or show nothing of a record
+HARMLESS = {"get_import_templates"}
+
+_MAKE_USERS = """
+from datetime import datetime, timedelta
+made = {}
+for name, groups in roles.items():
+    values = {
+        "login": prefix + name, "name": name, "password": prefix + name,
+        "group_ids": [(6, 0, [env.ref(group).id for group in groups])],
+    }
+    if company:
+        values.update(company_id=company, company_ids=[(6, 0, [company])])
+    user = env["res.users"].with_context(no_reset_password=True).create(values)
+    keys = env["res.users.apikeys"].with_user(user).sudo()
+    key = keys._generate("rpc", "matrix", datetime.now() + timedelta(days=1))
+    made[name] = [user.id, prefix + name, key]
+env.cr.commit()
+result = made
+"""
+ACCOUNT, MOBILE, EMAIL = "ACC1234567890", "0712345678", "person.one@example.org"
+
+
+@pytest.fixture(scope="module")
+def world(new_world):
+    """Return a world in which each model has a record, with account numbers in all places."""
+    world = new_world()
+    wallet = {"account_number": False, "wallet_provider": "MPAY"}
+    world.link(["BEN000001"], account_number=ACCOUNT)
+    world.link(["BEN000002"], fa_type="MOBILE_WALLET", mobile_number=MOBILE, **wallet)
+    world.link(["BEN000003"], fa_type="EMAIL_WALLET", email_address=EMAIL, **wallet)
+    rule = {"fa_type": "BANK_ACCOUNT", "expression": "(?P<account_number>.+)", "name": "All"}
+    world.create("g2p.financial.address.rule", mapper_id=world.mapper_id, **rule)
+    for model, record in (
+        ("g2p.sponsor.bank", world.bank_id),
+        ("g2p.account.mapper", world.mapper_id),
+    ):
+        world.admin.execute(model, "write", [record], {"secret": "s3cret-of-the-bank"})
+    send(world, 3)
+    wait_for(world, shipped=3)
+    world.at_bank("/admin/settle")
+    narrative = f"for {ACCOUNT}, {MOBILE}"
+    world.at_bank(
+        "/admin/postings",
+        account_number=world.account_number,
+        mark="D",
+        amount="1.00",
+        narrative=narrative,
+    )
+    world.at_bank("/admin/statements", account_number=world.account_number)
+    wait_for(world, reconciled=3)
+    return world
+
+
+def make_users(world, prefix, company=None):
+    given = f"roles, prefix, company = {ROLES!r}, {prefix!r}, {company!r}\n"
+    return world.stack.odoo_shell(given + _MAKE_USERS)
+
+
+class User:
+    """One person or machine: the external API, and where they may log in, a session."""
+
+    def __init__(self, world, uid, login, key):
+        self.uid, self.login, self.url = uid, login, world.stack.url
+        self.rpc = JsonRpc(world.stack.url, world.stack.db, login, key)
+        self.session = requests.Session()
+        answer = self.post(
+            "/web/session/authenticate", db=world.stack.db, login=login, password=login
+        )
+        self.has_session = "result" in answer
+
+    def post(self, path, **params):
+        answer = self.session.post(f"{self.url}{path}", json={"params": params}, timeout=60)
+        return answer.json()
+
+    def get(self, path):
+        return self.session.get(f"{self.url}{path}", timeout=60)
+
+    def export(self, kind, model, fields):
+        """Export all records as the web client does; return the response."""
+        token = re.search(r'csrf_token: "([^"]+)"', self.get("/web/login").text)
+        page = token or re.search(r'csrf_token: "([^"]+)"', self.get("/odoo").text)
+        data = {
+            "model": model,
+            "fields": [{"name": name, "label": name, "type": "char"} for name in fields],
+            "ids": False,
+            "domain": [],
+            "groupby": [],
+            "import_compat": False,
+            "context": {},
+        }
+        return self.session.post(
+            f"{self.url}/web/export/{kind}",
+            data={"data": json.dumps(data), "csrf_token": page and page[1]},
+            timeout=60,
+        )
+
+    def outcome(self, model, method, *args, **named):
+        """Return what a call answers, or the name of the exception that it ends in."""
+        try:
+            return self.rpc.execute(model, method, *args, **named)
+        except RpcError as error:
+            return error.name
+
+    def is_denied(self, model, method, *args, **named):
+        """Say whether a call ends in an AccessError; any other end counts as let through.
+
+        Who may not export at all is told so with a UserError.
+        """
+        found = self.outcome(model, method, *args, **named)
+        return found == ACCESS_ERROR or (method == "export_data" and found == USER_ERROR)
+
+
+@pytest.fixture(scope="module")
+def users(world):
+    """Return role -> :class:`User` of the world's company."""
+    made = make_users(world, "matrix-")
+    return {role: User(world, *made[role]) for role in ROLES}
+
+
+@pytest.fixture(params=ROLES)
+def role(request):
+    return request.param
+
+
+@pytest.fixture
+def user(users, role):
+    return users[role]
+
+
+@pytest.fixture(scope="module")
+def first_ids(world):
+    """Return model -> id of a record (wizards have none)."""
+    found = {}
+    for model in MODELS:
+        ids = world.admin.execute(model, "search", [], limit=1)
+        found[model] = ids[0] if ids else 0
+    missing = {model for model, record in found.items() if not record}
+    assert missing == {model for model, table in MODELS.items() if table is WIZARD}
+    return found
+
+
+def test_every_model_of_the_bridge_stands_in_the_table(world):
+    domain = [("model", "=like", "g2p.%"), ("abstract", "=", False)]
+    found = world.admin.execute("ir.model", "search_read", domain, ["model"])
+    assert {each["model"] for each in found} == set(MODELS)
+
+
+def test_every_operation_is_allowed_as_the_table_says(user, role, first_ids):
+    wrong = []
+    for model, table in MODELS.items():
+        ids = [first_ids[model]] if first_ids[model] else []
+        for operation, allowed in table.items():
+            asked = user.rpc.execute(model, "has_access", ids, operation)
+            if asked != (role in allowed):
+                wrong.append((model, operation, "record"))
+            attempt = {"write": (ids, {}), "create": ([{}],), "unlink": (ids,), "read": (ids,)}
+            if (
+                role not in allowed
+                and (ids or operation == "create")
+                and not user.is_denied(model, operation, *attempt[operation])
+            ):
+                wrong.append((model, operation, "attempt"))
+    assert wrong == []
+
+
+def readings(model, record):
+    """Return name of a way to read -> its call's arguments."""
+    fields = {"id": {}, "display_name": {}}
+    ids = [record] if record else []
+    return {
+        "search": ("search", []),
+        "search_count": ("search_count", []),
+        "search_read": ("search_read", [], ["id"]),
+        "web_search_read": ("web_search_read", [], fields),
+        "read": ("read", ids, ["id"]),
+        "web_read": ("web_read", ids, fields),
+        "formatted_read_group": ("formatted_read_group", [], ["id"], ["__count"]),
+        "read_progress_bar": (
+            "read_progress_bar",
+            [],
+            "id",
+            {"field": "state", "colors": {"ready": "success"}},
+        ),
+        "name_search": ("name_search", ""),
+        "export_data": ("export_data", ids, ["display_name"]),
+    }
+
+
+def test_who_may_not_read_a_model_reads_it_in_no_way(user, role, first_ids):
+    wrong = []
+    for model, table in MODELS.items():
+        for way, call in readings(model, first_ids[model]).items():
+            needs_record = way in ("read", "web_read", "export_data")
+            if role in table["read"] or (needs_record and not first_ids[model]):
+                continue
+            if not user.is_denied(model, *call):
+                wrong.append((model, way))
+    assert wrong == []
+
+
+def test_the_web_clients_export_opens_nothing_that_reading_does_not(user, role):
+    for kind in ("csv", "xlsx"):
+        for model in ("g2p.disbursement", "g2p.account.link", "g2p.bank.call"):
+            answer = user.export(kind, model, ["id"])
+            is_file = "attachment" in answer.headers.get("Content-Disposition", "")
+            assert is_file == (role in READERS and user.has_session), (kind, model)
+
+
+def test_a_field_is_seen_by_its_roles_only(user, role, first_ids):
+    """By no way: read, export, search, sort, group, sum, or the way over another model."""
+    if role not in READERS:
+        return
+    wrong = []
+    for (model, field), allowed in FIELDS.items():
+        record = [first_ids[model]]
+        asks = {
+            "read": ("read", record, [field]),
+            "search_read": ("search_read", [], [field]),
+            "web_read": ("web_read", record, {field: {}}),
+            "export_data": ("export_data", record, [field]),
+            "search": ("search", [(field, "=like", "A%")]),
+            "search for none": ("search_count", [(field, "=", False)]),
+            "search in": ("search_count", [(field, "in", [ACCOUNT])]),
+            "search not": ("search_count", ["!", (field, "=", ACCOUNT)]),
+            "sort": ("search_read", [], ["id"], 0, None, f"{field} desc"),
+            "group": ("formatted_read_group", [], [field], ["__count"]),
+            "array": ("formatted_read_group", [], [], [f"{field}:array_agg"]),
+            "count": ("formatted_read_group", [], [], [f"{field}:count_distinct"]),
+            "filter": ("formatted_read_group", [(field, "ilike", "1")], ["id"], ["__count"]),
+            "panel": ("search_panel_select_range", field),
+        }
+        for way, (method, *arguments) in asks.items():
+            if way == "panel" and not field.endswith("_id"):
+                continue
+            if user.is_denied(model, method, *arguments) == (role in allowed):
+                wrong.append((model, field, way))
+        shown = user.rpc.execute(model, "fields_get", [field])
+        if bool(shown) != (role in allowed):
+            wrong.append((model, field, "fields_get"))
+        if role not in allowed:
+            answer = user.export("csv", model, ["id", field])
+            if "attachment" in answer.headers.get("Content-Disposition", ""):
+                wrong.append((model, field, "/web/export/csv"))
+    assert [each for each in wrong if not is_search_on_reference(each)] == []
+
+
+def is_search_on_reference(each):
+    """``attachment_id`` is a number: texts and sums do not fit it for those who may see it."""
+    _model, field, way = each
+    return field == "attachment_id" and way in ("search", "search in", "search not", "panel")
+
+
+#: no access; and Odoo groups by no path over a list, and sorts by none at all
+NO_WAY = (ACCESS_ERROR, "builtins.ValueError", USER_ERROR)
+
+
+def test_no_detour_leads_to_a_hidden_field(user, role):
+    if role not in READERS - SEES_ACCOUNTS:
+        return
+    wrong = []
+    for model, path in [(model, path) for model, paths in DETOURS.items() for path in paths]:
+        asks = {
+            "search": ("search_count", [(path, "=like", "A%")]),
+            "any": ("search_count", [nested(path)]),
+            "export": ("export_data", [1], [path.replace(".", "/")]),
+            "group": ("formatted_read_group", [], [path], ["__count"]),
+            "sort": ("search", [], 0, None, path),
+        }
+        wrong += [
+            (model, path, way)
+            for way, call in asks.items()
+            if user.outcome(model, *call) not in NO_WAY
+        ]
+    assert wrong == []
+
+
+def nested(path):
+    """Return the path as a condition of nested ``any``."""
+    *steps, last = path.split(".")
+    condition = (last, "ilike", "1")
+    for step in reversed(steps):
+        condition = (step, "any", [condition])
+    return condition
+
+
+def test_nothing_that_a_reader_can_read_holds_a_full_account_number(world, user, role):
+    """Every field of every record, and all that was posted in a chatter."""
+    if role not in READERS - SEES_ACCOUNTS:
+        return
+    secrets = [ACCOUNT, MOBILE, EMAIL, world.account_number, "s3cret-of-the-bank"]
+    for model, table in MODELS.items():
+        if table is WIZARD:
+            continue
+        fields = user.rpc.execute(model, "fields_get", [], ["type"])
+        readable = [name for name, about in fields.items() if about["type"] != "binary"]
+        text = json.dumps(user.rpc.execute(model, "search_read", [], readable))
+        assert [secret for secret in secrets if secret in text] == [], model
+        assert len(text) > 100, model
+    for model in ("mail.message", "mail.tracking.value", "ir.attachment"):
+        rows = user.outcome(model, "search_read", [("create_uid", "!=", user.uid)])
+        assert [secret for secret in secrets if secret in json.dumps(rows)] == [], model
+
+
+def test_the_masked_numbers_are_shown_to_every_reader(world, user, role):
+    if role not in READERS:
+        return
+    found = user.rpc.execute("g2p.disbursement", "search_read", [], ["account_masked"])
+    assert {"****7890", "****5678", "****@example.org"} <= {row["account_masked"] for row in found}
+    [account] = user.rpc.execute(
+        "g2p.funding.account", "read", [world.account_id], ["account_masked"]
+    )
+    assert account["account_masked"] == f"****{world.account_number[-4:]}"
+    lines = user.rpc.execute(
+        "g2p.account.statement.line",
+        "search_read",
+        [("amount", "=", 1), ("account_id", "=", world.account_id)],
+        ["narrative_masked"],
+    )
+    assert "for ACC****, ****" in lines[0]["narrative_masked"]
+
+
+def test_names_are_found_by_name_not_by_account_number(world, user, role):
+    if role not in READERS:
+        return
+    for part in (world.account_number, world.account_number[:6], ACCOUNT, ACCOUNT[:7], MOBILE):
+        for model in ("g2p.funding.account", "g2p.account.link", "g2p.disbursement"):
+            assert user.rpc.execute(model, "name_search", part) == [], (model, part)
+
+
+# -- the raw statement --------------------------------------------------------------------------
+
+
+def test_the_raw_statement_is_for_who_may_see_account_numbers(world, user, role, first_ids):
+    statement = first_ids["g2p.account.statement"]
+    [file] = world.admin.execute("g2p.account.statement", "read", [statement], ["attachment_id"])
+    number = file["attachment_id"][0]
+    is_allowed = role in SEES_ACCOUNTS
+    for path in (
+        f"/web/content/{number}",
+        f"/web/content/{number}?download=true",
+        f"/web/content/ir.attachment/{number}/raw",
+        f"/web/content?model=ir.attachment&id={number}&field=datas",
+        f"/web/image/{number}",
+    ):
+        assert (b":61:" in user.get(path).content) == is_allowed, path
+        assert b":61:" not in requests.get(f"{user.url}{path}", timeout=60).content
+    for field in ("raw", "datas", "index_content", "name", "checksum"):
+        assert user.is_denied("ir.attachment", "read", [number], [field]) != is_allowed
+    domain = [("id", "=", number), ("index_content", "ilike", "61")]
+    if not user.is_denied("ir.attachment", "search", domain):
+        assert bool(user.rpc.execute("ir.attachment", "search", domain)) == is_allowed
+    assert user.is_denied("ir.attachment", "write", [number], {"public": True})
+    assert user.is_denied("ir.attachment", "unlink", [number])
+
+
+# -- methods and routes -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def public_methods(world):
+    found = [tuple(pair) for pair in world.stack.odoo_shell(_FIND_PUBLIC_METHODS)]
+    assert len(found) > 20
+    return [pair for pair in found if pair[0] != BRIDGE]
+
+
+def roles_of(model, method):
+    if (model, method) in BUTTONS:
+        return BUTTONS[model, method]
+    return READERS if method.startswith("action_view_") else OFFICERS
+
+
+def test_who_may_not_press_a_button_does_not_by_rpc_either(user, role, public_methods, first_ids):
+    opened = [
+        (model, method)
+        for model, method in public_methods
+        if method.startswith("action_")
+        and role not in roles_of(model, method)
+        and not user.is_denied(model, method, [first_ids[model] or 1])
+    ]
+    assert opened == []
+    # what else is public of ours is Odoo's own operations, of the table above
+    rest = {method for _model, method in public_methods if not method.startswith("action_")}
+    assert rest <= {"create", "write", "unlink", "copy", *HARMLESS}
+
+
+def test_the_facade_is_for_machines_with_its_group(user, role):
+    for methods, allowed in ((PBMS_METHODS, {"pbms"}), (BANK_METHODS, {"bank"})):
+        for method in methods:
+            assert user.is_denied(BRIDGE, method) == (role not in allowed), method
+
+
+def test_the_upload_route_is_the_banks(world, users, role):
+    user = users[role]
+    headers = {"Authorization": f"Bearer {user.rpc._secret}"}
+    url = f"{world.stack.url}/g2p_bridge/upload_mt940"
+    files = {"statement_file": ("a.sta", b"nothing", "text/plain")}
+    answer = requests.post(url, files=files, headers=headers, timeout=60)
+    assert answer.status_code == (200 if role == "bank" else 403)
+    by_session = user.session.post(url, files=files, timeout=60)
+    assert by_session.status_code in (401, 403)  # a browser's cookie is no key
+
+
+def test_the_chatter_is_read_by_who_may_read_the_record(world, user, role, first_ids):
+    threads = ("g2p.disbursement.envelope", "g2p.account.statement", "g2p.sponsor.bank")
+    for model in threads:
+        record = first_ids[model]
+        messages = world.admin.execute(
+            "mail.message", "search", [("model", "=", model), ("res_id", "=", record)]
+        )
+        assert messages
+        domain = [("id", "in", messages)]
+        if role in READERS:
+            assert user.rpc.execute("mail.message", "search", domain)
+        elif not user.is_denied("mail.message", "search", domain):
+            assert user.rpc.execute("mail.message", "search", domain) == []
+        answer = user.post("/mail/thread/messages", thread_model=model, thread_id=record)
+        # of a record that they may not read, Odoo gives people what they may read elsewhere
+        found = answer.get("result", {}).get("messages", [])
+        assert bool(set(found) & set(messages)) == (role in READERS), model
+        assert role in READERS or user.is_denied(model, "message_post", [record], body="x")
+
+
+def test_no_report_prints_what_others_may_not_read(world):
+    assert world.admin.execute("ir.actions.report", "search", [("model", "=like", "g2p.%")]) == []
+
+
+def test_without_a_session_there_is_nothing(world, first_ids):
+    url = world.stack.url
+    for model, record in first_ids.items():
+        call = {"model": model, "method": "read", "args": [[record]], "kwargs": {}}
+        answer = requests.post(f"{url}/web/dataset/call_kw", json={"params": call}, timeout=60)
+        assert "result" not in answer.json()
+        answer = requests.post(f"{url}/json/2/{model}/search_read", json={}, timeout=60)
+        assert answer.status_code == 401
+
+
+# -- HTML ---------------------------------------------------------------------------------------
+
+HTML = "<img src=x onerror=\"document.title='hacked'\"><b>bold</b>"
+
+
+def test_a_callers_html_is_posted_as_text(new_world):
+    world = new_world(mapper=None)
+    send(world, 1, today().replace(year=today().year + 1))
+    envelope = {"disbursement_envelope_id": world.pbms.envelope_id}
+    world.pbms.call("cancel_disbursement_envelope", reason=HTML, **envelope)
+    [found] = world.admin.execute(
+        "g2p.disbursement.envelope",
+        "search_read",
+        [("disbursement_envelope_id", "=", world.pbms.envelope_id)],
+        ["cancel_reason", "message_ids"],
+    )
+    assert found["cancel_reason"] == HTML
+    posted = world.admin.execute("mail.message", "read", found["message_ids"], ["body"])
+    assert "<img" not in json.dumps(posted)
+    tracked = world.admin.execute(
+        "mail.tracking.value",
+        "search_read",
+        [("mail_message_id", "in", found["message_ids"])],
+        ["new_value_char"],
+    )
+    assert HTML in {row["new_value_char"] for row in tracked}
+
+
+@pytest.mark.browser
+def test_the_back_office_shows_a_callers_html_as_text(new_world, chromium):
+    """In a list, on forms and in the chatter: it neither runs nor becomes bold."""
+    world = new_world(mapper=None)
+    world.pbms.amounts = {HTML[:40]: 100}
+    world.pbms.create_envelope("<i>2026</i>", "USD", today().replace(year=today().year + 1))
+    row = {**world.pbms.row("X", 100), "beneficiary_name": HTML, "narrative": HTML}
+    envelope = {"disbursement_envelope_id": world.pbms.envelope_id}
+    world.pbms.call("create_disbursements", disbursements=[row], **envelope)
+    world.pbms.call("cancel_disbursement_envelope", reason=HTML, **envelope)
+    domain = [("disbursement_envelope_id", "=", world.pbms.envelope_id)]
+    [record] = world.admin.execute("g2p.disbursement.envelope", "search", domain)
+    [payment] = world.admin.execute("g2p.disbursement", "search", [("envelope_id", "=", record)])
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(90_000)
+        page.goto(f"{world.stack.url}/web/login?db={world.stack.db}")
+        page.fill("input[name=login]", "admin")
+        page.fill("input[name=password]", "admin")
+        page.click(".oe_login_form button[type=submit]")
+        page.wait_for_selector(".o_main_navbar")
+        for path in (
+            f"g2p.disbursement.envelope/{record}",
+            f"g2p.disbursement/{payment}",
+            "action-g2p_bridge.g2p_disbursement_action",
+        ):
+            page.goto(f"{world.stack.url}/odoo/{path}")
+            page.get_by_text("<b>bold</b>").first.wait_for()
+            assert page.locator("b", has_text="bold").count() == 0
+            assert page.locator("img[src=x]").count() == 0
+            assert page.title() != "hacked"
+        browser.close()
+
+
+def test_an_officers_html_is_posted_as_text(new_world):
+    """The note of a decision stands in the body of a message."""
+    world = new_world(mapper=None)
+    balance = f"USD{1:.2f}".replace(".", ",")
+    statement = (
+        f":20:HELD\n:25:{world.account_number}\n:28C:1/1\n:60F:C{today():%y%m%d}{balance}\n"
+        f":62F:C{today():%y%m%d}USD2,00\n-\n"
+    )
+    bank = world.stack.rpc("example-bank", world.stack.bank_key)
+    answer = bank.execute(BRIDGE, "upload_mt940", statement=statement)
+    assert answer["statements"][0]["status"] == "held"
+    [record] = world.admin.execute(
+        "g2p.account.statement", "search", [("name", "=", answer["statement_id"])]
+    )
+    wizard = world.create(
+        "g2p.decide.statement", statement_id=record, decision="dismiss", note=HTML
+    )
+    world.admin.execute("g2p.decide.statement", "action_decide", [wizard])
+    posted = world.admin.execute(
+        "mail.message",
+        "search_read",
+        [("model", "=", "g2p.account.statement"), ("res_id", "=", record)],
+        ["body"],
+    )
+    assert posted
+    assert "<img" not in json.dumps(posted)
+
+
+# -- companies ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def others(world):
+    """Return role -> :class:`User` of another company."""
+    company = world.create("res.company", name="Another ministry")
+    made = make_users(world, "other-", company)
+    return {role: User(world, *made[role]) for role in ROLES}
+
+
+def test_companies_are_apart_for_every_group_and_model(others, role, first_ids):
+    user = others[role]
+    wrong = []
+    for model, record in first_ids.items():
+        if not record:
+            continue
+        if role in READERS and user.rpc.execute(model, "search_count", []):
+            wrong.append((model, "search_count"))
+        calls = (
+            ("read", [record], ["id"]),
+            ("web_read", [record], {"display_name": {}}),
+            ("export_data", [record], ["display_name"]),
+            ("write", [record], {}),
+            ("unlink", [record]),
+        )
+        wrong += [(model, call[0]) for call in calls if not user.is_denied(model, *call)]
+    assert wrong == []
+
+
+def test_no_wizard_shows_or_takes_another_companys_record(others, role, first_ids):
+    user = others[role]
+    for model, name, subject in (
+        ("g2p.cancel.envelope", "envelope_id", "g2p.disbursement.envelope"),
+        ("g2p.decide.block", "envelope_id", "g2p.disbursement.envelope"),
+        ("g2p.decide.batch", "batch_id", "g2p.disbursement.batch"),
+        ("g2p.decide.statement", "statement_id", "g2p.account.statement"),
+        ("g2p.match.entry", "line_id", "g2p.account.statement.line"),
+    ):
+        values = {name: first_ids[subject], "reason": "x", "note": "x", "reference": "x"}
+        values.update(
+            decision={"g2p.decide.batch": "paid", "g2p.decide.block": "blocked"}.get(
+                model, "accept"
+            )
+        )
+        known = world_fields(user, model) if role in OFFICERS else values
+        values = {field: value for field, value in values.items() if field in known}
+        assert user.is_denied(model, "create", [values]), model
+    values = {"line_ids": [(6, 0, [first_ids["g2p.account.statement.line"]])], "note": "x"}
+    assert user.is_denied("g2p.dismiss.entry", "create", [values])
+
+
+def world_fields(user, model):
+    return user.rpc.execute(model, "fields_get", [], ["type"])
+
+
+def test_no_button_works_on_another_companys_record(others, role, public_methods, first_ids):
+    user = others[role]
+    opened = [
+        (model, method)
+        for model, method in public_methods
+        if method.startswith("action_")
+        and first_ids[model]
+        and not user.is_denied(model, method, [first_ids[model]])
+    ]
+    assert opened == []
+
+
+def test_the_machines_of_another_company_find_nothing(world, others):
+    """Not even of a program and a bank that name no user, and so are open to all of their own."""
+    for model, record in (
+        ("g2p.benefit.program", world.program_id),
+        ("g2p.sponsor.bank", world.bank_id),
+    ):
+        world.admin.execute(model, "write", [record], {"api_user_ids": [(5,)]})
+    pbms, bank = others["pbms"].rpc, others["bank"].rpc
+    envelope = {"disbursement_envelope_id": world.pbms.envelope_id}
+    payment = next(iter(world.pbms.ids.values()))
+    balance = f"C{today():%y%m%d}USD1,00"
+    statement = (
+        f":20:OTHER\n:25:{world.account_number}\n:28C:9/1\n:60F:{balance}\n:62F:{balance}\n-\n"
+    )
+    update = {"disbursement_id": payment, "status": "rejected"}
+    for rpc, method, arguments, code in (
+        (pbms, "get_disbursement_envelope_status", envelope, "DISBURSEMENT_ENVELOPE_NOT_FOUND"),
+        (pbms, "cancel_disbursement_envelope", envelope, "DISBURSEMENT_ENVELOPE_NOT_FOUND"),
+        (pbms, "cancel_disbursements", {"disbursement_ids": [payment]}, "INVALID_DISBURSEMENT_ID"),
+        (bank, "upload_mt940", {"statement": statement}, "UNKNOWN_ACCOUNT"),
+        (
+            bank,
+            "update_status_of_disbursements",
+            {"updates": [update]},
+            "INVALID_DISBURSEMENT_PAYLOAD",
+        ),
+    ):
+        with pytest.raises(RpcError) as caught:
+            rpc.execute(BRIDGE, method, **arguments)
+        assert caught.value.arguments[0] == code
+        assert world.account_number not in str(caught.value)
+    context = {"allowed_company_ids": [1, 2, 3]}
+    answer = pbms.execute(BRIDGE, "get_disbursement_changes", context=context)
+    assert answer["changes"] == []
