@@ -88,3 +88,21 @@ class TestBrowser(HttpCase):
         envelope = self.create_envelope_with_a_reversed_payment()
         self.assertEqual((envelope.reconciled_count, envelope.reversed_count), (2, 1))
         self.start_tour("/odoo/g2p-envelopes", "g2p_bridge_reversed", login="tour_officer")
+
+    def test_html_of_a_caller_is_shown_as_text(self):
+        """In a list and in the chatter: it neither runs nor becomes bold."""
+        html = "<img src=x onerror=\"document.title='hacked'\"><b>bold</b>"
+        envelope = self.create_envelope_with_a_reversed_payment()
+        envelope.message_post(body=html)
+        self.env.cr.execute("UPDATE g2p_disbursement SET beneficiary_name = %s", [html])
+        is_shown = "document.body.innerText.includes('<b>bold</b>')"
+        code = """
+            const found = document.querySelector("img[src=x]") || document.title === "hacked";
+            if (found) { throw new Error("HTML of a caller became a part of the page"); }
+            console.log("test successful");
+        """
+        for path in (
+            f"g2p.disbursement.envelope/{envelope.id}",
+            "action-g2p_bridge.g2p_disbursement_action",
+        ):
+            self.browser_js(f"/odoo/{path}", code, is_shown, login="tour_officer")
