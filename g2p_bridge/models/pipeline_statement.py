@@ -128,6 +128,7 @@ class AccountStatement(models.Model):
             raise BridgeError(
                 "STATEMENT_CURRENCY_MISMATCH", statement.currency, found.currency_id.name
             )
+        _check_decimals(statement, found.currency_id.decimal_places)
         return found
 
     def _store_statement(self, account, statement, taken, values):
@@ -560,6 +561,20 @@ def _line_row(entry, hooks):
         hooks.retrieve_beneficiary_name(entry) or None,
         (hooks.retrieve_reversal_reason(entry) or None) if is_reversal else None,
     )
+
+
+def _check_decimals(statement, places):
+    """Refuse amounts that would be rounded: a total of them would be wrong."""
+    amounts = [("opening balance", statement.opening_balance)]
+    amounts.append(("closing balance", statement.closing_balance))
+    amounts += [(f"entry {entry.sequence}", entry.amount) for entry in statement.entries]
+    for name, amount in amounts:
+        if -amount.as_tuple().exponent > places and amount != round(amount, places):
+            raise BridgeError(
+                "INVALID_STATEMENT",
+                f"{name} of statement {statement.number or statement.reference} has more decimals "
+                f"than {statement.currency}",
+            )
 
 
 def _account_spellings(statement):

@@ -365,6 +365,19 @@ class TestLimits(StatementCase):
         self.assertFalse(self.env["g2p.account.statement"].search([]))
         self.assertEqual(self.book(*entries[:2]).state, "processed")
 
+    def test_an_amount_that_would_be_rounded_refuses_the_file(self):
+        good = entry("D", 100, self.ids[0])
+        for text in (
+            self.text([good, entry("D", "100,001", self.ids[1])]),
+            self.text([good]).replace("USD1000,00\n", "USD1000,001\n"),
+            self.text([good]).replace("USD900,00\n", "USD900,009\n"),
+        ):
+            with self.assertRaisesRegex(BridgeError, "more decimals than USD"):
+                self.upload(text)
+        self.assertFalse(self.env["g2p.account.statement"].search([]))
+        self.book(entry("D", "100,00000", self.ids[0]))
+        self.assertStates(self.envelope, "reconciled", "sent", "sent")
+
     def test_an_officer_reads_the_limit_in_words(self):
         self.env["ir.config_parameter"].set_param("g2p_bridge.statement_max_entries", "1")
         entries = [entry("D", 100, given) for given in self.ids]
