@@ -60,6 +60,10 @@ MODELS = {
     "g2p.bank.call": ONLY_READ,
     "g2p.account.statement": ONLY_READ,
     "g2p.account.statement.line": ONLY_READ,
+    "g2p.bank.health": ONLY_READ,
+    "g2p.envelope.approval": ONLY_READ,
+    "g2p.ledger.difference": ONLY_READ,
+    "g2p.upload.attempt": dict.fromkeys(("read", "write", "create", "unlink"), NOBODY),
     "g2p.cancel.envelope": WIZARD,
     "g2p.decide.block": WIZARD,
     "g2p.decide.batch": WIZARD,
@@ -101,6 +105,8 @@ DETOURS = {
 #: buttons by their roles; those that open records (action_view_...) are every reader's
 BUTTONS = {
     ("g2p.disbursement.envelope", "action_approve"): APPROVERS,
+    ("g2p.disbursement.envelope", "action_ask_bank_first"): SETS_UP,
+    ("g2p.disbursement.batch", "action_confirm_decision"): APPROVERS,
 }
 #: other public methods that our addons (re)define; they read or show nothing of a record
 HARMLESS = {"get_import_templates"}
@@ -121,6 +127,15 @@ for name, groups in roles.items():
     made[name] = [user.id, prefix + name, key]
 env.cr.commit()
 result = made
+"""
+#: records that only a problem or a second person would bring
+_MAKE_RECORDS = """
+envelope = env["g2p.disbursement.envelope"].search([], limit=1, order="id desc")
+envelope._keep_approval()
+env["g2p.ledger.difference"].create(
+    {"rule": "STATES_DIFFER", "envelope_id": envelope.id, "company_id": envelope.company_id.id}
+)
+env.cr.commit()
 """
 ACCOUNT, MOBILE, EMAIL = "ACC1234567890", "0712345678", "person.one@example.org"
 
@@ -153,6 +168,7 @@ def world(new_world):
     )
     world.at_bank("/admin/statements", account_number=world.account_number)
     wait_for(world, reconciled=3)
+    world.stack.odoo_shell(_MAKE_RECORDS)
     return world
 
 

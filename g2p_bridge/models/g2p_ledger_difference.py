@@ -115,6 +115,7 @@ class LedgerDifference(models.Model):
 
         :raise AccessError: not an officer
         """
+        self.check_access("read")
         _check_officer(self.env)
         self.sudo()._enqueue_check()  # a job runs as OdooBot
         return {
