@@ -111,8 +111,8 @@ class Paper:
     def ledger(self):
         return self.books
 
-    def follow_changes(self):
-        pass
+    def follow_to_the_end(self, ids):
+        assert set(ids) == set(self.case.ids.values())
 
     def verdict(self):
         return Judge(self, is_mute=False).judge([self.case])

@@ -44,7 +44,7 @@ class Judge:
         """Return the :class:`Verdict` on the cases of a round, all of which had their time."""
         verdict = Verdict()
         ledger = self.program.world.ledger()
-        self.program.follow_changes()
+        self.program.follow_to_the_end([one for case in cases for one in case.ids.values()])
         orders = {payment["reference"]: payment for payment in ledger["payments"]}
         debits = Counter(
             posting["reference"] for posting in ledger["postings"] if posting["mark"] == "D"

@@ -11,6 +11,8 @@ from bridge_stack.world import CURRENCY
 
 PAGE = 5000
 DEADLINE_S = 120
+FEED_S = 60
+ENDED_STATES = {"reconciled", "reversed", "rejected", "cancelled"}
 ALREADY_CANCELLED = "DISBURSEMENT_ENVELOPE_ALREADY_CANCELED"
 TOO_LATE = (
     "DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED",
@@ -84,6 +86,20 @@ class Program:
             self._cursor = page["cursor"]
             if not page["has_more"]:
                 return
+
+    def follow_to_the_end(self, ids):
+        """Read the changes feed until it told the end of these payments, or for a minute.
+
+        The feed holds back what is newer than a transaction that still runs, such as that of one
+        of Odoo's own crons.
+        """
+        end = time.monotonic() + FEED_S
+        while True:
+            self.follow_changes()
+            told = {self.states.get(each) for each in ids}
+            if told <= ENDED_STATES or time.monotonic() > end:
+                return
+            time.sleep(1)
 
 
 class Case:

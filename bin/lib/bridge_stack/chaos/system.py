@@ -21,6 +21,8 @@ from bridge_stack.stack import Stack
 PARAMETERS = {"g2p_bridge.retry_seconds": "1", "g2p_bridge.recheck_minutes": "60"}
 #: every call of ours is by a door that the server finds old
 QUIET = ("--log-handler=odoo.addons.rpc.controllers:ERROR",)
+#: share of the kills that are made while a call to the bank is under way; seconds to wait for one
+AIMED, AIM_S = 0.7, 2.0
 #: of what is written down, nothing may be lost by a crash
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 #: how often a cron runs
@@ -143,6 +145,8 @@ class System:
 
         :param what: one of :data:`~bridge_stack.chaos.plan.KILLS`
         """
+        if what != "runner" and rng.random() < AIMED:
+            self._wait_for_call(rng)
         with self._processes:
             if self._ended.is_set():
                 return
@@ -164,10 +168,22 @@ class System:
         kind = {"worker": "WorkerHTTP", "runner": "WorkerJobRunner"}[what]
         with contextlib.suppress(ProcessLookupError, FileNotFoundError, KeyError):
             found = self.stack.worker_pids_of(kind)
-            if what == "worker" and rng.random() < 0.7:  # rather one that waits for the bank
+            if what == "worker":  # rather one that waits for the bank
                 found = [pid for pid in found if self._talks_to_bank(pid)] or found
             if found:
                 os.kill(rng.choice(found), signal.SIGKILL)
+
+    def _wait_for_call(self, rng):
+        """Have the bank think for a while, and wait until a worker waits for it: now it hurts."""
+        endpoint = rng.choice(("/block_funds", "/initiate_payment", "/initiate_payment"))
+        fault = rng.choice(("delay", "delay", "delay_before"))
+        self.inject({"fault": fault, "endpoint": endpoint, "seconds": 1.2, "count": 2})
+        end = time.monotonic() + AIM_S
+        while time.monotonic() < end:
+            with contextlib.suppress(FileNotFoundError, KeyError):
+                if any(map(self._talks_to_bank, self.stack.worker_pids_of("WorkerHTTP"))):
+                    return
+            time.sleep(0.1)
 
     def _talks_to_bank(self, pid):
         port = urlsplit(self.stack.bank_url).port
