@@ -75,6 +75,7 @@ class System:
             for key, value in PARAMETERS.items():
                 self.stack.admin.execute("ir.config_parameter", "set_param", key, value)
             self._crons = self._find_crons()
+            self._stop_other_crons()
         except BaseException:
             self.stack.keep_logs = True
             self.stack.__exit__(None, None, None)
@@ -109,6 +110,13 @@ class System:
             ["name", "res_id"],
         )
         return {record["name"]: record["res_id"] for record in records}
+
+    def _stop_other_crons(self):
+        """Stop Odoo's own crons: a crash has them begin anew, which wears out the machine."""
+        others = self.stack.admin.execute(
+            "ir.cron", "search", [("id", "not in", list(self._crons.values()))]
+        )
+        self.stack.admin.execute("ir.cron", "write", others, {"active": False})
 
     # what goes on all the time
 
