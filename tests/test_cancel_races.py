@@ -18,8 +18,8 @@ pytestmark = pytest.mark.stack
 
 ENVELOPES = 24
 PAYMENTS = 12
-#: seconds after the last part until the cancellation: from before the funds check to after payment
-LATEST_S = 8.0
+#: how far an envelope is when its cancellation begins: from before the funds check to after payment
+STAGES = ("receiving", "ready", "funds_available", "funds_blocked", "disbursing", "disbursed")
 NOT_ANY_MORE = "DISBURSEMENT_ENVELOPE_SCHEDULE_DATE_REACHED"
 STARTED = "DISBURSEMENT_ENVELOPE_DISBURSEMENT_STARTED"
 ALREADY = "DISBURSEMENT_ENVELOPE_ALREADY_CANCELED"
@@ -61,6 +61,14 @@ def answer_of(client, method, **arguments):
     return "done"
 
 
+def wait_for_stage(world, client, stage):
+    """Wait until the envelope is as far as this, or farther."""
+    reached = {*STAGES[STAGES.index(stage) :], "settled"}
+    world.stack.wait_until(
+        lambda: client.status()["envelope_status"] in reached, DEADLINE_S, f"envelope {stage}"
+    )
+
+
 def wait_until_ended(world, client):
     world.stack.wait_until(
         lambda: client.status()["envelope_status"] in ENDED, DEADLINE_S, f"end of {client.status()}"
@@ -87,7 +95,8 @@ def race(world, cancel, seed):
         chance = random.Random(f"{seed}-{number}")
         client = clients[number]
         ids = sent_envelope(world, client, number)
-        time.sleep(chance.uniform(0, LATEST_S))
+        wait_for_stage(world, client, STAGES[number % len(STAGES)])
+        time.sleep(chance.uniform(0, 0.5))
         result = cancel(client, ids, chance)
         wait_until_ended(world, client)
         return ids, result
