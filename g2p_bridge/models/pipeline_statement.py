@@ -347,11 +347,8 @@ class AccountStatement(models.Model):
                     l.reversal_reason
                FROM g2p_account_statement_line l
                JOIN g2p_disbursement c ON c.disbursement_id = l.disbursement_reference
-              WHERE %s AND %s AND c.amount = l.amount
-                    -- no join: planned from the account's side, it would read every payment of
-                    -- its envelopes for each entry, while the statistics lag behind
-                AND %s = (SELECT e.funding_account_id FROM g2p_disbursement_envelope e
-                           WHERE e.id = c.envelope_id)
+               JOIN g2p_disbursement_envelope e ON e.id = c.envelope_id
+              WHERE %s AND %s AND e.funding_account_id = %s AND c.amount = l.amount
               ORDER BY c.id, l.statement_id, l.entry_sequence) AS claim
             """,
             lines,

@@ -399,6 +399,8 @@ class TestLimits(StatementCase):
         statement = self.statement(
             self.upload(statement_text("TEST0001", entries, opening="99999999,00"))
         )
+        # rows that are never committed look to the autovacuum like none, and the planner goes by it
+        self.env.cr.execute("ANALYZE g2p_disbursement, g2p_account_statement_line")
         self.process(statement)
         self.assertEqual(
             (statement.state, statement.line_count, statement.problem_count),
