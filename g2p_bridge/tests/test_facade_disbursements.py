@@ -43,7 +43,8 @@ class TestCreateDisbursements(BridgeCommon):
         rows = self.rows(4)
         for row, amount in zip(rows, (10.50, "10.50", 10.25, "10.75"), strict=True):
             row["disbursement_amount"] = amount
-        self.send(envelope, rows)
+        self.send(envelope, rows[:1])
+        self.send(envelope, rows[1:])
         self.env.invalidate_all()
         self.assertEqual((envelope.state, envelope.total_received_amount), ("ready", 42.0))
 

@@ -719,6 +719,20 @@ class TestResolve(PipelineCase):
         self.assertEqual(list(self.fake.blocks.values()), [Decimal("400.00")])
         self.assertNothingTwice()
 
+    def test_who_is_linked_when_all_others_were_paid_long_ago_is_paid_as_well(self):
+        envelope = self.ready_envelope(4)
+        self.run_envelope(envelope)
+        with trap_jobs():
+            self.env["g2p.disbursement"]._bulk_transition(
+                "reconciled", SQL("d.envelope_id = %s", envelope.id), cause="test"
+            )
+        self.run_jobs(envelope._enqueue_advance)
+        self.assertEqual((envelope.state, self.fake.call_count("release_funds")), ("disbursed", 0))
+        self.link("BEN4")
+        self.run_jobs(envelope._cron_resolve_again)
+        self.assertStates(envelope, *["reconciled"] * 3, "sent")
+        self.assertNothingTwice()
+
     def test_who_is_never_linked_keeps_no_other_envelope_from_its_turn(self):
         envelopes = [self.ready_envelope(4), self.ready_envelope(4)]
         for envelope in envelopes:

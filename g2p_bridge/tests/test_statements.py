@@ -165,6 +165,8 @@ class TestMatching(StatementCase):
         self.assertEqual(
             self.outcomes(statement)[1:], [("reversed", False), ("error", "INVALID_REVERSAL")]
         )
+        later = self.book(entry("RD", 100, self.ids[0]), number="2/1", opening="1100,00")
+        self.assertEqual(self.outcomes(later), [("error", "INVALID_REVERSAL")])
         self.assertEqual(self.envelope.reversed_count, 1)
 
     def test_another_amount_never_reconciles_nor_reverses(self):
