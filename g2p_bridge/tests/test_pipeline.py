@@ -783,7 +783,7 @@ class TestResolve(PipelineCase):
 
     def test_the_number_of_queries_does_not_depend_on_the_number_of_payments(self):
         counts = []
-        for count in (3, 200):
+        for count in (3, 3, 200):  # the first fills caches
             envelope = self.ready_envelope(count)
             self.env.flush_all()
             self.env.invalidate_all()
@@ -791,4 +791,4 @@ class TestResolve(PipelineCase):
             with trap_jobs():
                 envelope._resolve(0, 2**31 - 1)
             counts.append(self.env.cr.sql_log_count - before)
-        self.assertEqual(counts[0], counts[1])
+        self.assertEqual(counts[1], counts[2])
