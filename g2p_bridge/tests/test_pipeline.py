@@ -558,6 +558,7 @@ class TestDisburseFunds(PipelineCase):
         self.send(batch)
         self.assertEqual(batch.state, "acknowledged")
         self.assertEqual(self.fake.call_count("initiate_payment"), 1)
+        self.assertEqual(self.fake.call_count("inquire_payments"), 0)
 
     def test_a_worker_that_dies_before_the_answer_costs_an_inquiry(self):
         batch = self.batch()
