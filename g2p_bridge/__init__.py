@@ -1,1 +1,3 @@
-from . import connectors, controllers, models, wizards
+from . import connectors, controllers, log_filters, models, wizards
+
+log_filters.install()

@@ -310,10 +310,16 @@ def _report(request, seen, latency_ms):
             method=request.method,
             path=path,
             request_masked=masking.mask_body(request.body),
-            response_masked=masking.mask_body(seen["body"]),
+            response_masked=masking.mask_body(seen["body"], _private_of(request)),
             http_status=seen["status"],
             latency_ms=latency_ms,
             error=seen["error"],
         )
         for exchanges in collectors:
             exchanges.append(exchange)
+
+
+def _private_of(request):
+    """Return what of a request must not be seen in its answer either, if that repeats it."""
+    token = request.headers.get("Authorization", "").partition(" ")[2]
+    return masking.private_values(request.body) | ({token} if token else set())

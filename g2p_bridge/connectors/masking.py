@@ -9,6 +9,7 @@ MASK = "****"
 MAX_ITEMS = 20
 MAX_TEXT = 500
 MAX_DEPTH = 12
+MIN_KNOWN = 5
 #: a body is parsed to be masked only up to this size
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
@@ -100,10 +101,38 @@ def mask_json(value, *, accounts=ACCOUNT_FIELDS, private=PRIVATE_FIELDS, max_ite
     return _mask(value, None, (accounts, private, max_items), 0)
 
 
-def mask_body(body):
+def private_values(body, *, accounts=ACCOUNT_FIELDS, private=PRIVATE_FIELDS):
+    """Return what is masked in a body of JSON, as a set of texts: an answer may repeat it.
+
+    Texts of fewer than 5 characters are left out, for any sentence may hold them.
+
+    :param body: bytes or str; None, or no JSON, holds nothing
+    """
+    try:
+        data = json.loads(body or "null")
+    except (ValueError, RecursionError):
+        return set()
+    found = set()
+    _collect(data, None, (accounts, private), found)
+    return {value for value in found if len(value) >= MIN_KNOWN}
+
+
+def _collect(value, kind, rules, found):
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _collect(item, kind or _kind(name, *rules), rules, found)
+    elif isinstance(value, list):
+        for item in value:
+            _collect(item, kind, rules, found)
+    elif kind and value and not isinstance(value, bool):
+        found.add(str(value))
+
+
+def mask_body(body, known=()):
     """Return a request's or answer's body as text that may be stored and shown.
 
     :param body: bytes or str; None for no body
+    :param known: texts that are masked wherever they stand, see :func:`private_values`
     """
     if not body:
         return ""
@@ -114,7 +143,16 @@ def mask_body(body):
         data = json.loads(body)
     except (ValueError, RecursionError):
         return f"({size} bytes, no JSON)"  # garbage may hold anything, so nothing of it is kept
-    return json.dumps(mask_json(data), ensure_ascii=False, indent=1, default=str)
+    text = json.dumps(mask_json(data), ensure_ascii=False, indent=1, default=str)
+    for value in sorted(known, key=len, reverse=True):  # the longer one may hold the shorter
+        for written in {value, json.dumps(value, ensure_ascii=False)[1:-1]}:
+            text = text.replace(written, MASK)
+    return text
+
+
+def mask_text(text):
+    """Return a sentence with e-mail addresses and numbers of six digits and more masked."""
+    return _mask_text(text)
 
 
 def mask_text(text):

@@ -8,7 +8,7 @@ import requests
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
-from ..connectors import http, signing
+from ..connectors import http, masking, signing
 from ..connectors.dto import FinancialAddress
 from ..connectors.errors import BankRejected, BankUnavailable
 from ..services import financial_address
@@ -214,7 +214,9 @@ def _resolution_of(answer, rules):
         )
     return Resolution(
         reason_code=str(answer.get("status_reason_code") or "succ.fa.not_found")[:64],
-        reason=str(answer.get("status_reason_message") or "The mapper knows no account")[:200],
+        reason=masking.mask_text(
+            str(answer.get("status_reason_message") or "The mapper knows no account")[:200]
+        ),
     )
 
 

@@ -2,7 +2,13 @@ import json
 
 from odoo.tests import BaseCase, tagged
 
-from odoo.addons.g2p_bridge.connectors.masking import mask_account, mask_body, mask_json, mask_path
+from odoo.addons.g2p_bridge.connectors.masking import (
+    mask_account,
+    mask_body,
+    mask_json,
+    mask_path,
+    private_values,
+)
 
 
 @tagged("post_install", "-at_install")
@@ -93,3 +99,33 @@ class TestMasking(BaseCase):
 
     def test_numbers_in_a_path_are_masked(self):
         self.assertEqual(mask_path("/v2/accounts/1111000011/pay"), "/v2/accounts/****/pay")
+
+    def test_what_an_answer_repeats_of_the_request_is_masked_wherever_it_stands(self):
+        request = [
+            {
+                "beneficiary_name": 'Zoë "Z" Canary',
+                "beneficiary_account": "CANARYACC1",
+                "remitting_account": 12345678,
+                "beneficiary": {"phone": ["CANARYPHONE"]},
+                "name": "Li",
+                "narrative_1": "School",
+                "is_account": True,
+            }
+        ]
+        known = private_values(json.dumps(request))
+        self.assertEqual(known, {'Zoë "Z" Canary', "CANARYACC1", "12345678", "CANARYPHONE"})
+        answer = {
+            "message": 'CANARYACC1 of Zoë "Z" Canary is closed',
+            "ref": "x12345678",
+            "why": {"CANARYPHONE": "closed"},
+            "narrative_1": "School",
+        }
+        masked = mask_body(json.dumps(answer), known)
+        for value in ("CANARY", "Zo", "12345678"):
+            self.assertNotIn(value, masked)
+        self.assertIn("School", masked)
+        self.assertEqual(mask_body(json.dumps(answer)).count("CANARYACC1"), 1)
+
+    def test_a_body_that_is_no_json_holds_nothing_to_look_for(self):
+        for body in (None, b"", b"<html>", b"[" * 100_000, b"\xff"):
+            self.assertEqual(private_values(body), set())

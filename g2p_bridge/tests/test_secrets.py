@@ -1,4 +1,7 @@
+from psycopg2 import IntegrityError
+
 from odoo.exceptions import AccessError, ValidationError
+from odoo.service.model import call_kw
 from odoo.tests import Form, TransactionCase, new_test_user, tagged
 
 SECRET = "canary-secret-of-a-bank"
@@ -204,3 +207,51 @@ class TestSecrets(TransactionCase):
         form.base_url = "http://10.0.0.1/bank"
         self.assertTrue(form.is_plain_http)
         self.assertEqual(form.save().base_url, "http://10.0.0.1/bank")
+
+    def logged(self, name, level, function, error=IntegrityError):
+        """Return what a logger writes while a function fails."""
+        with (
+            self.assertLogs(name, level) as logs,
+            self.assertRaises(error),
+            self.env.cr.savepoint(),
+        ):
+            function()
+        return "\n".join(logs.output)
+
+    def test_a_statement_that_fails_is_logged_without_its_values(self):
+        local = self.env["g2p.account.mapper"].create({"name": "Local"})
+        link = {
+            "mapper_id": local.id,
+            "beneficiary_id": "BEN1",
+            "account_number": "CANARY'ACC",
+            "wallet_provider": "CANARY\\\\",
+        }
+        self.env["g2p.account.link"].create(link)
+        for values in (link, {**link, "beneficiary_id": "CANARY", "fa_type": "MOBILE_WALLET"}):
+            log = self.logged(
+                "odoo.sql_db", "ERROR", lambda v=values: self.env["g2p.account.link"].create(v)
+            )
+            self.assertNotIn("CANARY", log)
+            self.assertNotIn("DETAIL", log)
+            self.assertIn('INSERT INTO "g2p_account_link"', log)
+            self.assertIn("violates", log)
+
+    def test_statements_of_others_are_logged_as_ever(self):
+        log = self.logged(
+            "odoo.sql_db",
+            "ERROR",
+            lambda: self.env.cr.execute("INSERT INTO res_country (code) VALUES ('CANARY')"),
+            Exception,
+        )
+        self.assertIn("CANARY", log)
+
+    def test_a_call_is_logged_without_its_arguments(self):
+        for model, is_shown in (("g2p.bridge", False), ("res.partner", True)):
+            log = self.logged(
+                "odoo.service.model",
+                "DEBUG",
+                lambda m=model: call_kw(self.env[m], "search", ["CANARY"], {"limit": "CANARY"}),
+                Exception,
+            )
+            self.assertIn(f"call {model}().search(", log)
+            self.assertEqual("CANARY" in log, is_shown)
