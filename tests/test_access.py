@@ -86,6 +86,8 @@ SENSITIVE_MODELS = {
     "res.users",
     "res.users.apikeys",
 }
+#: of methods of Odoo's that the addons extend, which cannot be called without
+ARGUMENTS = {"write": [{}]}
 PRIVATE_METHODS = (
     (BRIDGE, "_parameter"),
     (BRIDGE, "_upload_statement"),
@@ -241,7 +243,8 @@ def test_a_machine_calls_no_public_method_but_the_facade(machine, public_methods
         (model, method)
         for model, method in public_methods
         if (model, method) not in for_all
-        and answer_or_refusal(machine, model, method, [1]) != ACCESS_ERROR
+        and answer_or_refusal(machine, model, method, [1], *ARGUMENTS.get(method, ()))
+        != ACCESS_ERROR
     ]
     assert opened == []
 
