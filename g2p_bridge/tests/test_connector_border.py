@@ -257,7 +257,8 @@ class TestLimits(BorderCase):
                     body={"long": "a" * length},
                 )
                 received = [int(body) for _path, _headers, body in server.requests]
-                self.assertLess(max(received, default=0), length)
+                # what the system buffers is far below half of it
+                self.assertLess(max(received, default=0), length // 2)
 
     def test_the_whole_time_follows_from_the_time_outs(self):
         self.assertEqual(http.total_timeout_s((10, 30)), 70)
