@@ -179,6 +179,28 @@ def test_of_many_at_once_as_many_are_taken_as_the_setting_says(stack, banks):
     assert b"could not serialize" not in log.read_bytes()[start:]
 
 
+def test_two_that_look_at_the_same_moment_are_not_both_taken(stack, banks):
+    forget(stack)
+    [user] = stack.admin.execute("res.users", "search", [("login", "=", "busy-bank")])
+    lock = [f"g2p.upload.attempt:{user}"]
+
+    def waiting():
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        return cursor.fetchone()[0] == 2
+
+    with setting(stack, "uploads_per_minute", 1), ThreadPoolExecutor(2) as pool:
+        with stack.postgres.cursor(stack.db) as cursor:
+            cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", lock)
+            answers = [pool.submit(upload, stack, banks["busy-bank"]) for _number in range(2)]
+            stack.wait_until(waiting, 30, "two uploads that wait for each other")
+            cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", lock)
+        statuses = sorted(answer.result().status_code for answer in answers)
+    assert statuses == [requests.codes.ok, requests.codes.too_many_requests]
+
+
 def test_the_wait_is_until_the_oldest_of_the_minute_is_over(stack, banks):
     forget(stack)
     with setting(stack, "uploads_per_minute", 2):
