@@ -151,11 +151,6 @@ def mask_body(body, known=()):
 
 
 def mask_text(text):
-    """Return a sentence with e-mail addresses and numbers of six digits and more masked."""
-    return _mask_text(text)
-
-
-def mask_text(text):
     """Return a text for people with e-mail addresses and numbers of six digits and more masked.
 
     >>> mask_text("Grant for DE89 3704 0044, see 2026")
