@@ -44,7 +44,7 @@ def test_the_seed_decides_a_round():
 
 
 def test_a_long_run_kills_and_breaks_everything():
-    drawn = [plans.draw(1, number, 40) for number in range(200)]
+    drawn = [plans.draw(1, number, 40) for number in range(1000)]
     events = [event for plan in drawn for event in plan.events]
     assert {what for _at, kind, what in events if kind == "kill"} == KILLED
     faults = [what for _at, kind, what in events if kind == "fault"]

@@ -11,6 +11,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from bridge_stack import browser, common, debian, install, postgres, process, run_tests, template
@@ -415,6 +416,27 @@ def server():
 def test_what_is_no_database_name_is_refused(name):
     with pytest.raises(ValueError, match="not a database name"):
         postgres.quoted(name)
+
+
+@pytest.mark.skipif(install.external_postgres(), reason="PGHOST names another server")
+def test_a_private_server_keeps_what_was_committed_when_it_is_killed_and_is_gone_afterwards():
+    with postgres.PrivatePostgres().running() as private:
+        address = Path(private.env()["PGHOST"])
+        private.create("kept")
+        with private.cursor("kept") as cursor:
+            cursor.execute("CREATE TABLE payment AS SELECT 1 AS id")
+        private.kill()
+        with pytest.raises(psycopg2.OperationalError), private.cursor():
+            pass
+        private.restart()
+        with private.cursor("kept") as cursor:
+            cursor.execute("SELECT id FROM payment")
+            assert cursor.fetchall() == [(1,)]
+            cursor.execute("SHOW fsync")
+            assert cursor.fetchone() == ("on",)
+        assert address.is_dir()
+    assert not address.exists()
+    assert not list(address.parents[1].glob(f"private-{os.getpid()}-*"))
 
 
 def test_the_embedded_server_is_durable_and_has_no_network_address(server):
