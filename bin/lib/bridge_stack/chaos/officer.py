@@ -13,10 +13,14 @@ PATIENCE_S = 8
 
 
 class Officer:
-    """Decides about batches and blocks of one world whose outcome nobody knows."""
+    """Decides about batches and blocks of one world whose outcome nobody knows.
 
-    def __init__(self, world):
-        self.world = world
+    :param approver: the :class:`~bridge_stack.rpc.JsonRpc` of the second person who confirms what
+        becomes of a batch
+    """
+
+    def __init__(self, world, approver):
+        self.world, self._approver = world, approver
         self._since = {}
 
     def look(self, ledger):
@@ -26,9 +30,14 @@ class Officer:
         """
         # the server may be down, or a job may hold the record in this very second
         with contextlib.suppress(requests.RequestException, RpcError):
-            for batch in self._find("g2p.disbursement.batch", [("state", "=", "unknown")]):
+            unknown = [("state", "=", "unknown")]
+            for batch in self._find("g2p.disbursement.batch", unknown, ["proposed_decision"]):
                 if self._is_ripe("batch", batch["id"]):
-                    self._decide_batch(batch["id"], ledger)
+                    if not batch["proposed_decision"]:
+                        self._decide_batch(batch["id"], ledger)
+                    self._approver.execute(
+                        "g2p.disbursement.batch", "action_confirm_decision", [batch["id"]]
+                    )
             domain = [("state", "=", "needs_attention"), ("next_attempt_at", "=", False)]
             for envelope in self._find("g2p.disbursement.envelope", domain):
                 if self._is_ripe("envelope", envelope["id"]):

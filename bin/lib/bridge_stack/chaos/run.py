@@ -18,6 +18,8 @@ from bridge_stack.common import say
 from bridge_stack.rpc import RpcError
 from bridge_stack.world import PBMS_GROUP, World
 
+APPROVER_GROUP = "g2p_bridge.group_approver"
+
 LANES = 3
 #: seconds that a round may take after its storm: dead jobs are found within one minute
 RECOVERY_S = 240
@@ -85,7 +87,9 @@ class Run:
         """Play all rounds and return the :class:`Result`."""
         with System() as system:
             user = "pbms-chaos", system.stack.create_user("pbms-chaos", [PBMS_GROUP])
-            lanes = [Lane(self, system, user) for _number in range(self._lane_count)]
+            key = system.stack.create_user("approver-chaos", [APPROVER_GROUP])
+            approver = system.stack.rpc("approver-chaos", key)
+            lanes = [Lane(self, system, user, approver) for _number in range(self._lane_count)]
             for lane in lanes:
                 lane.start()
             for lane in lanes:
@@ -157,9 +161,9 @@ def _get(url):
 class Lane(threading.Thread):
     """Plays one round after the other, beside other lanes, with accounts of its own."""
 
-    def __init__(self, run, system, user):
+    def __init__(self, run, system, user, approver):
         super().__init__(daemon=True)
-        self._run, self._system, self._user = run, system, user
+        self._run, self._system, self._user, self._approver = run, system, user, approver
         self._parties = {is_mute: self._make_party(is_mute) for is_mute in (False, True)}
 
     def _make_party(self, is_mute):
@@ -167,7 +171,7 @@ class Lane(threading.Thread):
         world = World(self._system.stack, bank_values=values, user=self._user)
         world.admin = self._system.stack.rpc()  # a connection of its own
         program = Program(world)
-        return program, Judge(program, is_mute), Officer(world)
+        return program, Judge(program, is_mute), Officer(world, self._approver)
 
     def run(self):
         """Play until there is no more plan."""

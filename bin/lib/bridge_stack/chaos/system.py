@@ -39,6 +39,10 @@ WITH due AS (SELECT id FROM g2p_disbursement_batch
                 FOR UPDATE SKIP LOCKED)
 UPDATE g2p_disbursement_batch b SET state_since = now() - interval '1 day'
   FROM due WHERE b.id = due.id;
+UPDATE g2p_bank_call SET started_at = now() - interval '1 day'
+ WHERE batch_id IN (SELECT id FROM g2p_disbursement_batch WHERE state = 'unknown')
+   AND state <> 'started' AND started_at > now() - interval '1 hour';
+UPDATE g2p_bank_health SET open_until = now() - interval '1 day' WHERE open_until IS NOT NULL;
 """
 
 
