@@ -42,7 +42,8 @@ UPDATE g2p_disbursement_batch b SET state_since = now() - interval '1 day'
 UPDATE g2p_bank_call SET started_at = now() - interval '1 day'
  WHERE batch_id IN (SELECT id FROM g2p_disbursement_batch WHERE state = 'unknown')
    AND state <> 'started' AND started_at > now() - interval '1 hour';
-UPDATE g2p_bank_health SET open_until = now() - interval '1 day' WHERE open_until IS NOT NULL;
+UPDATE g2p_bank_health SET open_until = now() - interval '1 day'
+ WHERE open_until IS NOT NULL;
 """
 
 
