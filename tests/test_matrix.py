@@ -410,7 +410,7 @@ def test_nothing_that_a_reader_can_read_holds_a_full_account_number(world, user,
         return
     secrets = [ACCOUNT, MOBILE, EMAIL, world.account_number, "s3cret-of-the-bank"]
     for model, table in MODELS.items():
-        if table is WIZARD:
+        if table is WIZARD or role not in table["read"]:
             continue
         fields = user.rpc.execute(model, "fields_get", [], ["type"])
         readable = [name for name, about in fields.items() if about["type"] != "binary"]
@@ -628,7 +628,7 @@ def test_companies_are_apart_for_every_group_and_model(others, role, first_ids):
     for model, record in first_ids.items():
         if not record:
             continue
-        if role in READERS and user.rpc.execute(model, "search_count", []):
+        if role in MODELS[model]["read"] and user.rpc.execute(model, "search_count", []):
             wrong.append((model, "search_count"))
         calls = (
             ("read", [record], ["id"]),

@@ -67,6 +67,10 @@ class BankCall(models.Model):
     company_id = fields.Many2one("res.company", readonly=True)
     state = fields.Selection(STATES, required=True, readonly=True)
     attempts = fields.Integer(readonly=True)
+    is_perhaps_made = fields.Boolean(
+        readonly=True,
+        help="An earlier attempt may have reached the bank, whatever the last one did.",
+    )
     started_at = fields.Datetime(readonly=True)
     answered_at = fields.Datetime(readonly=True)
     latency_ms = fields.Integer(string="Time (ms)", readonly=True)
@@ -106,6 +110,8 @@ class BankCall(models.Model):
                     ON CONFLICT (idempotency_key) DO UPDATE
                        SET state = 'started', attempts = call.attempts + 1,
                            started_at = excluded.started_at, answered_at = NULL,
+                           is_perhaps_made = coalesce(call.is_perhaps_made, FALSE)
+                                             OR call.state IN ('started', 'unknown'),
                            intent = CASE WHEN call.state = 'unavailable' THEN excluded.intent
                                          ELSE call.intent END
                      WHERE call.state = ANY(%(reopen)s)
@@ -203,6 +209,12 @@ class BankCall(models.Model):
         health = self.env["g2p.bank.health"]
         with own_cursor(self.env) as cr:
             called = self._write_on(cr, call, values)
+            # this attempt surely did not arrive; an earlier one may have
+            cr.execute(
+                "UPDATE g2p_bank_call SET state = 'unknown'"
+                " WHERE id = %s AND state = 'unavailable' AND is_perhaps_made",
+                [call.id],
+            )
             if error is None or isinstance(error, BankRejected):
                 health._record_answer(cr, called, values["latency_ms"])
             else:
@@ -229,8 +241,10 @@ class BankCall(models.Model):
         )
         cr.execute(
             SQL(
-                "UPDATE g2p_bank_call SET %s WHERE id = %s"
-                " RETURNING bank_id, mapper_id, company_id",
+                """
+                UPDATE g2p_bank_call
+                   SET %s WHERE id = %s RETURNING bank_id, mapper_id, company_id
+                """,
                 assignments,
                 call.id,
             )

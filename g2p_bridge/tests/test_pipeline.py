@@ -288,6 +288,22 @@ class TestFunds(PipelineCase):
         self.assertEqual(list(self.fake.blocks.values()), [0])
         self.assertTrue(envelope.funds_released_at)
 
+    def test_a_later_attempt_that_never_left_does_not_undo_one_that_perhaps_arrived(self):
+        self.keeps_postponed = True  # own cursors stay
+        envelope = self.ready_envelope()
+        envelope._set_funds_available()
+        self.fake.script("block_funds", DoneThen(NO_ANSWER), DOWN)
+        envelope._block_funds_with_bank()
+        envelope._set_resumed()
+        self.run_jobs(envelope._enqueue_block_funds)
+        [call] = envelope._open_block_calls()
+        self.assertEqual((call.state, call.attempts), ("unknown", 2))
+        self.run_jobs(
+            lambda: self.api.cancel_disbursement_envelope(envelope.disbursement_envelope_id)
+        )
+        self.assertEqual(list(self.fake.blocks.values()), [0])
+        self.assertTrue(envelope.funds_released_at)
+
     def test_a_release_without_answer_is_asked_for_again(self):
         envelope = self.ready_envelope()
         with trap_jobs():

@@ -167,7 +167,13 @@ class Case:
             [("mapper_id", "=", world.mapper_id), ("beneficiary_id", "in", people)],
             ["beneficiary_id"],
         )
-        world.link(sorted(set(people) - {each["beneficiary_id"] for each in found}))
+        try:
+            world.link(sorted(set(people) - {each["beneficiary_id"] for each in found}))
+        except RpcError as error:
+            if not error.name.endswith("ValidationError"):
+                raise
+            # an earlier request, whose answer was lost, came through in this very moment
+            raise requests.ConnectionError("linked meanwhile") from error
 
     def _declare(self):
         answer = self._call(

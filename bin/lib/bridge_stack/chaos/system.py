@@ -34,6 +34,10 @@ WITH due AS (SELECT id FROM g2p_disbursement_envelope WHERE next_attempt_at > no
                 FOR UPDATE SKIP LOCKED)
 UPDATE g2p_disbursement_envelope e SET next_attempt_at = now() - interval '1 day'
   FROM due WHERE e.id = due.id;
+WITH due AS (SELECT id FROM g2p_disbursement_envelope WHERE next_release_at > now()
+                FOR UPDATE SKIP LOCKED)
+UPDATE g2p_disbursement_envelope e SET next_release_at = now() - interval '1 day'
+  FROM due WHERE e.id = due.id;
 WITH due AS (SELECT id FROM g2p_disbursement_batch
               WHERE state = 'unknown' AND state_since > now() - interval '1 hour'
                 FOR UPDATE SKIP LOCKED)
