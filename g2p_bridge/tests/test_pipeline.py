@@ -799,13 +799,13 @@ class TestResolve(PipelineCase):
             payment.read(["account_number"])
 
     def test_the_number_of_queries_does_not_depend_on_the_number_of_payments(self):
-        counts = []
-        for count in (3, 3, 200):  # the first fills caches
+        counts = {3: [], 200: []}
+        for count in (3, 200, 3, 200):  # the first of each fills caches
             envelope = self.ready_envelope(count)
             self.env.flush_all()
             self.env.invalidate_all()
             before = self.env.cr.sql_log_count
             with trap_jobs():
                 envelope._resolve(0, 2**31 - 1)
-            counts.append(self.env.cr.sql_log_count - before)
-        self.assertEqual(counts[1], counts[2])
+            counts[count].append(self.env.cr.sql_log_count - before)
+        self.assertEqual(min(counts[3]), min(counts[200]))
