@@ -272,11 +272,13 @@ def held(world):
     return world.ledger()["accounts"][0]["held"]
 
 
-@pytest.mark.xfail(strict=False, reason="open: compares a status that still moves to disbursed")
 def test_what_is_with_the_bank_cannot_be_cancelled(new_world):
     world = new_world(mapper=None)
     send(world, *CENTS)
     wait_for(world, shipped=4)
+    world.stack.wait_until(
+        lambda: world.pbms.status()["envelope_status"] == "disbursed", DEADLINE_S, "disbursed"
+    )
     before = world.pbms.status()
     assert (
         refusal_of(

@@ -17,8 +17,14 @@ from bridge_stack.postgres import PrivatePostgres
 from bridge_stack.rpc import RpcError
 from bridge_stack.stack import Stack
 
-#: nothing is asked again by the clock alone: the days are ours
-PARAMETERS = {"g2p_bridge.retry_seconds": "1", "g2p_bridge.recheck_minutes": "60"}
+#: nothing is asked again by the clock alone: the days are ours. A bank that is down is left alone
+#: for seconds, for all rounds share one that somebody is always breaking
+PARAMETERS = {
+    "g2p_bridge.retry_seconds": "1",
+    "g2p_bridge.recheck_minutes": "60",
+    "g2p_bridge.breaker_seconds": "1",
+    "g2p_bridge.breaker_longest_seconds": "4",
+}
 #: every call of ours is by a door that the server finds old
 QUIET = ("--log-handler=odoo.addons.rpc.controllers:ERROR",)
 #: share of the kills that are made while a call to the bank is under way; seconds to wait for one
