@@ -1,13 +1,13 @@
 import random
 
 from odoo import api, fields, models
-from odoo.exceptions import AccessError
 from odoo.tools import SQL, format_datetime
 
 from odoo.addons.queue_job.exception import RetryableJobError
 
 from .bulk_fields import BulkMany2one
 from .own_cursor import own_cursor
+from .roles import OFFICER, check_role
 
 #: seconds over which the jobs that wait for a bank spread when its time has come
 SPREAD_S = 5
@@ -202,9 +202,7 @@ class BankHealth(models.Model):
 
         :raise AccessError: not an officer
         """
-        self.check_access("read")
-        if not self.env.user.has_group("g2p_bridge.group_officer"):
-            raise AccessError(self.env._("Your role does not allow this step."))
+        check_role(self, OFFICER)
         with own_cursor(self.env) as cr:
             cr.execute(
                 "UPDATE g2p_bank_health SET open_until = %s"

@@ -1,11 +1,12 @@
 from decimal import Decimal
 
 from odoo import api, fields, models
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import UserError
 from odoo.tools import SQL
 
 from ..const import DISBURSEMENT_STATES, FREQUENCIES
 from .own_cursor import lock_for_transaction
+from .roles import ADMINISTRATOR, OFFICER, check_role
 
 #: states of payments whose count and amount an envelope shows
 STATE_TOTALS = frozenset(state for state, _label in DISBURSEMENT_STATES)
@@ -451,12 +452,12 @@ class DisbursementEnvelope(models.Model):
 
     def action_pause(self):
         """Hold the envelope where it is; calls under way come to their end."""
-        self._check_group("g2p_bridge.group_officer")
+        check_role(self, OFFICER)
         self.sudo().write({"is_paused": True})  # nobody may write envelopes directly
 
     def action_resume(self):
         """Go on with a paused envelope, or try again after a problem."""
-        self._check_group("g2p_bridge.group_officer")
+        check_role(self, OFFICER)
         self.sudo().write({"is_paused": False})  # nobody may write envelopes directly
         self.sudo()._set_resumed()
         self._enqueue_advance()
@@ -466,7 +467,7 @@ class DisbursementEnvelope(models.Model):
 
         :raise AccessError: not an administrator
         """
-        self._check_group("g2p_bridge.group_administrator")
+        check_role(self, ADMINISTRATOR)
         still_open = self.filtered(lambda e: e.state not in ("settled", "cancelled"))
         still_open.sudo().write({"asks_bank_first": True})  # nobody may write envelopes directly
 
@@ -500,8 +501,3 @@ class DisbursementEnvelope(models.Model):
             "g2p_bridge.g2p_account_statement_line_action"
         )
         return {**action, "domain": [("envelope_id", "=", self.id)], "context": {}}
-
-    def _check_group(self, group):
-        self.check_access("read")
-        if not self.env.user.has_group(group):
-            raise AccessError(self.env._("Your role does not allow this step."))

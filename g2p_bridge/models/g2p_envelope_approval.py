@@ -7,6 +7,7 @@ from odoo.tools import SQL
 from ..services.canonical import content_hash
 from .bulk_fields import BulkMany2one
 from .g2p_state_mixin import TransitionError
+from .roles import APPROVER, check_role
 
 #: payments under one hash, so that a round of batches checks its own part and no more
 SLICE = 10_000
@@ -57,7 +58,7 @@ class DisbursementEnvelope(models.Model):
         :raise AccessError: not an approver, or the one who created it
         :raise TransitionError: it is approved already, or not complete
         """
-        self._check_group("g2p_bridge.group_approver")
+        check_role(self, APPROVER)
         if self.env.user in self.created_by_id:
             raise AccessError(self.env._("Whoever created an envelope cannot approve it."))
         for envelope in self.sudo():  # nobody may write envelopes but their transitions

@@ -1,9 +1,7 @@
 from odoo import api, fields, models
-from odoo.tools import SQL
 
 from ..connectors import masking
 from ..connectors.dto import DebtorAccount
-from .ledger_rules import DRAWN, TO_PAY
 
 
 class FundingAccount(models.Model):
@@ -56,43 +54,25 @@ class FundingAccount(models.Model):
     )
 
     def _compute_funds(self):
-        """Add up the blocks of the account's envelopes, in one statement for all accounts."""
-        names = ("blocked", "drawn", "released", "held", "idle")
-        rows = self.env.execute_query(
-            SQL(
-                """
-                SELECT account_id, sum(blocked), sum(drawn),
-                       sum(CASE WHEN is_held THEN 0 ELSE greatest(blocked - drawn, 0) END),
-                       sum(CASE WHEN is_held THEN greatest(blocked - drawn, 0) ELSE 0 END),
-                       sum(CASE WHEN is_held THEN greatest(blocked - drawn - to_pay, 0) ELSE 0 END)
-                  FROM (SELECT e.funding_account_id AS account_id,
-                               coalesce(e.funds_blocked_amount, 0) AS blocked,
-                               e.funds_released_at IS NULL AS is_held,
-                               coalesce(sum(v.sign * j.amount)
-                                        FILTER (WHERE v.state = ANY(%(drawn)s)), 0) AS drawn,
-                               coalesce(sum(v.sign * j.amount)
-                                        FILTER (WHERE v.state = ANY(%(to_pay)s)
-                                                  AND e.state NOT IN ('settled', 'cancelled')), 0)
-                                   AS to_pay
-                          FROM g2p_disbursement_envelope e
-                          LEFT JOIN g2p_disbursement_journal j ON j.envelope_id = e.id
-                          LEFT JOIN LATERAL (VALUES (j.target, 1), (j.source, -1))
-                                    AS v(state, sign) ON TRUE
-                         WHERE e.funding_account_id = ANY(%(accounts)s)
-                           AND e.funds_blocked_reference_number IS NOT NULL
-                         GROUP BY e.id) block
-                 GROUP BY account_id
-                """,
-                drawn=list(DRAWN),
-                to_pay=list(TO_PAY),
-                accounts=self.ids,
-            )
+        """Add up the blocks of the account's envelopes."""
+        envelopes = self.env["g2p.disbursement.envelope"].search(
+            [
+                ("funding_account_id", "in", self.ids),
+                ("funds_blocked_reference_number", "!=", False),
+            ]
         )
-        sums = {account_id: amounts for account_id, *amounts in rows}
+        of_account = envelopes.grouped("funding_account_id")
         for account in self:
-            amounts = sums.get(account._origin.id, [0.0] * len(names))
-            for name, amount in zip(names, amounts, strict=True):
-                account[f"funds_{name}_amount"] = amount
+            blocks = of_account.get(account._origin, envelopes.browse())
+            rounded = account.currency_id.round if account.currency_id else float
+            for name in ("blocked", "drawn", "held", "idle"):
+                field = f"funds_{name}_amount"
+                account[field] = rounded(sum(blocks.mapped(field)))
+            account.funds_released_amount = rounded(
+                account.funds_blocked_amount
+                - account.funds_drawn_amount
+                - account.funds_held_amount
+            )
 
     def _compute_bank_releases(self):
         for account in self:

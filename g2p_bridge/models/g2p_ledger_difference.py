@@ -1,11 +1,11 @@
 import logging
 
 from odoo import SUPERUSER_ID, api, fields, models
-from odoo.exceptions import AccessError
 
 from .bulk_fields import BulkMany2one
 from .ledger_rules import RULES, query
 from .own_cursor import lock_for_transaction
+from .roles import OFFICER, check_role
 
 _logger = logging.getLogger(__name__)
 
@@ -115,8 +115,7 @@ class LedgerDifference(models.Model):
 
         :raise AccessError: not an officer
         """
-        self.check_access("read")
-        _check_officer(self.env)
+        check_role(self, OFFICER)
         self.sudo()._enqueue_check()  # a job runs as OdooBot
         return {
             "type": "ir.actions.client",
@@ -154,8 +153,7 @@ class DisbursementEnvelope(models.Model):
         :return: action: a notification where all ties, the differences otherwise
         :raise AccessError: not an officer
         """
-        self.check_access("read")
-        _check_officer(self.env)
+        check_role(self, OFFICER)
         # the rules read all books, and nobody may write differences directly
         differences = self.env["g2p.ledger.difference"].sudo()._check(self)
         if differences:
@@ -180,8 +178,3 @@ class DisbursementEnvelope(models.Model):
             "g2p_bridge.g2p_ledger_difference_action"
         )
         return {**action, "domain": [("envelope_id", "in", self.ids), ("is_gone", "=", False)]}
-
-
-def _check_officer(env):
-    if not env.user.has_group("g2p_bridge.group_officer"):
-        raise AccessError(env._("Your role does not allow this step."))

@@ -18,6 +18,7 @@ from ..connectors.dto import (
 )
 from ..connectors.errors import BankOutcomeUnknown, BankRejected, BankUnavailable
 from .pipeline_resolve import ADDRESS_COLUMNS
+from .roles import APPROVER, OFFICER, check_role
 
 #: batches that one transaction forms, so that none holds locks on all rows of a big envelope
 BATCHES_PER_ROUND = 20
@@ -30,7 +31,7 @@ class DisbursementEnvelope(models.Model):
 
     def action_disburse_funds_from_bank(self):
         """Form batches of what is payable and send what stands ready (jobs)."""
-        self._check_group("g2p_bridge.group_officer")
+        check_role(self, OFFICER)
         self._enqueue_advance()
 
     def _form_batches(self):
@@ -388,11 +389,14 @@ class DisbursementBatch(models.Model):
 
         :param bool was_paid: the bank has the batch and pays it
         :param str note: what the word rests on
-        :raise UserError: the batch's outcome is not unknown
+        :raise UserError: the batch's outcome is not unknown, or somebody has proposed: what a second
+            person is about to confirm must not change under their hands
         """
         self.ensure_one()
         self._check_officer()
         self._check_unknown()
+        if self.proposed_decision:
+            raise UserError(self.env._("There is a proposal already: withdraw it first."))
         self.sudo().write(  # nobody may write batches but their transitions and decisions
             {
                 "proposed_decision": "paid" if was_paid else "not_paid",
@@ -409,9 +413,7 @@ class DisbursementBatch(models.Model):
         :raise UserError: nothing is proposed, or the bank has answered since
         """
         self.ensure_one()
-        self.check_access("read")
-        if not self.env.user.has_group("g2p_bridge.group_approver"):
-            raise AccessError(self.env._("Your role does not allow this step."))
+        check_role(self, APPROVER)
         batch = self.sudo()  # nobody may write batches but their transitions and decisions
         batch.lock_for_update(allow_referencing=True)
         batch.invalidate_recordset()
@@ -446,9 +448,7 @@ class DisbursementBatch(models.Model):
             raise UserError(self.env._("Only a batch with unknown outcome can be decided."))
 
     def _check_officer(self):
-        self.check_access("read")
-        if not self.env.user.has_group("g2p_bridge.group_officer"):
-            raise AccessError(self.env._("Your role does not allow this step."))
+        check_role(self, OFFICER)
 
 
 def _kept_acknowledgement(answer):

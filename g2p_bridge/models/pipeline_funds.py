@@ -5,6 +5,7 @@ from odoo.exceptions import UserError
 
 from ..connectors.errors import BankOutcomeUnknown, BankRejected, BankUnavailable
 from .ledger_rules import DRAWN, TO_PAY
+from .roles import OFFICER, check_role
 
 #: check and release may be repeated after any outcome: they move no money, or are idempotent by
 #: the block's reference
@@ -41,7 +42,7 @@ class DisbursementEnvelope(models.Model):
 
     def action_check_funds_with_bank(self):
         """Ask the bank whether the money is there (job)."""
-        self._check_group("g2p_bridge.group_officer")
+        check_role(self, OFFICER)
         for envelope in self.filtered(lambda e: e.state in ("ready", "approved")):
             envelope._enqueue_check_funds()
 
@@ -107,7 +108,7 @@ class DisbursementEnvelope(models.Model):
 
     def action_block_funds_with_bank(self):
         """Have the bank hold the money (job)."""
-        self._check_group("g2p_bridge.group_officer")
+        check_role(self, OFFICER)
         for envelope in self.filtered(lambda e: e.state == "funds_available"):
             envelope._enqueue_block_funds()
 
@@ -214,7 +215,7 @@ class DisbursementEnvelope(models.Model):
         :raise UserError: no block of the envelope has an unknown outcome
         """
         self.ensure_one()
-        self._check_group("g2p_bridge.group_officer")
+        check_role(self, OFFICER)
         calls = self.env["g2p.bank.call"].sudo()  # call rows belong to the pipeline
         call = self.sudo()._open_block_calls().filtered(lambda c: c.state != "answered")[:1]
         if self.state != "needs_attention" or not call:

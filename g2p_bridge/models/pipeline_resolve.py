@@ -6,6 +6,7 @@ from odoo.tools import SQL
 from ..connectors.errors import BankRejected, BankUnavailable
 from .own_cursor import own_cursor
 from .pipeline_funds import ALWAYS
+from .roles import OFFICER, check_role
 
 NO_ANSWER = ("NO_ANSWER", "The mapper did not answer for this beneficiary")
 NOT_LINKED = ("succ.fa.not_linked_to_id", "No account is linked to this beneficiary")
@@ -29,7 +30,7 @@ class DisbursementEnvelope(models.Model):
 
     def action_resolve(self):
         """Look up the accounts of all payments that have none (jobs)."""
-        self._check_group("g2p_bridge.group_officer")
+        check_role(self, OFFICER)
         for envelope in self.filtered(lambda e: e.state in e._WORKING[1:]):
             envelope._enqueue_resolve(states=("received", "unresolved"))
 

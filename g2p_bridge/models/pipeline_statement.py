@@ -2,7 +2,7 @@ import hashlib
 from types import SimpleNamespace
 
 from odoo import SUPERUSER_ID, api, fields, models
-from odoo.exceptions import AccessError, ConcurrencyError, UserError
+from odoo.exceptions import ConcurrencyError, UserError
 from odoo.tools import SQL
 
 from odoo.addons.queue_job.exception import RetryableJobError
@@ -11,6 +11,7 @@ from ..connectors.errors import StatementInvalid
 from ..services.disbursement_id import new_ids
 from .g2p_bridge_error import BridgeError
 from .own_cursor import lock_for_transaction, own_cursor
+from .roles import OFFICER, check_role
 from .statement_numbers import NumberedStatement
 
 #: marks that take money out of the account, and that bring it back (MT940 :61: subfield 3)
@@ -444,9 +445,7 @@ class AccountStatement(models.Model):
             statement._set_dismissed(note)
 
     def _check_officer(self):
-        self.check_access("read")
-        if not self.env.user.has_group("g2p_bridge.group_officer"):
-            raise AccessError(self.env._("Your role does not allow this step."))
+        check_role(self, OFFICER)
 
 
 class AccountStatementLine(models.Model):
@@ -509,9 +508,7 @@ class AccountStatementLine(models.Model):
         }
 
     def _check_worklist(self):
-        self.check_access("read")
-        if not self.env.user.has_group("g2p_bridge.group_officer"):
-            raise AccessError(self.env._("Your role does not allow this step."))
+        check_role(self, OFFICER)
         if any(line.outcome != "error" or line.is_handled for line in self):
             raise UserError(self.env._("Only entries of the worklist can be handled."))
 

@@ -633,6 +633,9 @@ class TestDisburseFunds(PipelineCase):
         approver = self.create_user("test_approver", "g2p_bridge.group_approver")
         batch = self.unknown_batch()
         batch.with_user(self.officer)._propose(False, "told by phone")
+        with self.assertRaisesRegex(UserError, "withdraw it first"):
+            batch.with_user(self.officer)._propose(True, "told otherwise")
+        self.assertEqual(batch.proposed_decision, "not_paid")
         batch.with_user(approver).action_withdraw_decision()
         self.assertFalse(batch.proposed_decision)
         batch.with_user(self.officer)._propose(False, "told by phone")

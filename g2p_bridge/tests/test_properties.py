@@ -359,8 +359,9 @@ class History(RuleBasedStateMachine):
         for batch in self.envelopes.batch_ids.filtered(lambda b: b.state == "unknown"):
             ids = batch.disbursement_ids.mapped("disbursement_id")
             taken = {bool(fake.ordered.get(payment_id)) for payment_id in ids}
-            if len(taken) == 1:
+            if len(taken) == 1 and not batch.proposed_decision:
                 batch.with_user(self.case.officer)._propose(taken.pop(), "telephone")
+            if batch.proposed_decision:
                 self.run(batch.with_user(self.case.approver).action_confirm_decision)
         for envelope in self.envelopes.filtered(lambda e: e.state == "needs_attention"):
             calls = envelope._open_block_calls().filtered(lambda c: c.state != "answered")

@@ -3,6 +3,7 @@ from odoo.exceptions import UserError
 
 from ..const import MAX_REASON
 from ..models.g2p_disbursement_envelope import CANCELLABLE
+from ..models.roles import OFFICER, check_role
 
 
 class CancelEnvelope(models.TransientModel):
@@ -38,7 +39,7 @@ class CancelEnvelope(models.TransientModel):
         """
         self.ensure_one()
         envelope = self.envelope_id
-        envelope._check_group("g2p_bridge.group_officer")
+        check_role(envelope, OFFICER)
         # nobody may write envelopes but their transitions
         with self.env["g2p.bridge"]._alone_with(envelope.sudo()) as alone:
             self._check_cancellable(alone)
