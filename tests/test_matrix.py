@@ -620,7 +620,7 @@ def test_an_officers_html_is_posted_as_text(new_world):
 def others(world):
     """Return role -> :class:`User` of another company."""
     company = world.create("res.company", name="Another ministry")
-    made = make_users(world, "other-", company)
+    made = make_users(world, "elsewhere-", company)
     return {role: User(world, *made[role]) for role in ROLES}
 
 

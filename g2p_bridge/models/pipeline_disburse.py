@@ -389,8 +389,8 @@ class DisbursementBatch(models.Model):
 
         :param bool was_paid: the bank has the batch and pays it
         :param str note: what the word rests on
-        :raise UserError: the batch's outcome is not unknown, or somebody has proposed: what a second
-            person is about to confirm must not change under their hands
+        :raise UserError: the batch's outcome is not unknown, or somebody has proposed: what a
+            second person is about to confirm must not change under their hands
         """
         self.ensure_one()
         self._check_officer()
