@@ -681,13 +681,23 @@ def test_no_button_works_on_another_companys_record(others, role, public_methods
     assert opened == []
 
 
-def test_the_machines_of_another_company_find_nothing(world, others):
-    """Not even of a program and a bank that name no user, and so are open to all of their own."""
-    for model, record in (
-        ("g2p.benefit.program", world.program_id),
-        ("g2p.sponsor.bank", world.bank_id),
-    ):
+@pytest.fixture
+def open_to_all(world):
+    """Have program and bank name no user for the time of a test: open to all of their company."""
+    records = [("g2p.benefit.program", world.program_id), ("g2p.sponsor.bank", world.bank_id)]
+    named = []
+    for model, record in records:
+        [values] = world.admin.execute(model, "read", [record], ["api_user_ids"])
+        named.append((model, record, values["api_user_ids"]))
         world.admin.execute(model, "write", [record], {"api_user_ids": [(5,)]})
+    yield
+    for model, record, users in named:
+        world.admin.execute(model, "write", [record], {"api_user_ids": [(6, 0, users)]})
+
+
+@pytest.mark.usefixtures("open_to_all")
+def test_the_machines_of_another_company_find_nothing(world, others):
+    """Not even of a program and a bank that name no user."""
     pbms, bank = others["pbms"].rpc, others["bank"].rpc
     envelope = {"disbursement_envelope_id": world.pbms.envelope_id}
     payment = next(iter(world.pbms.ids.values()))

@@ -101,6 +101,10 @@ class BankCall(models.Model):
             "attempts": 1,
             "intent": json.dumps(intent),
         }
+        with own_cursor(self.env) as cr:
+            known = self._find_started(cr, key)
+        if known and known["state"] not in reopen:  # nobody is called: nobody has to be let pass
+            return _started_call(known, is_new=False)
         self.env["g2p.bank.health"]._gate(values["bank_id"], values["mapper_id"])
         with own_cursor(self.env) as cr:
             cr.execute(
@@ -115,28 +119,25 @@ class BankCall(models.Model):
                            intent = CASE WHEN call.state = 'unavailable' THEN excluded.intent
                                          ELSE call.intent END
                      WHERE call.state = ANY(%(reopen)s)
-                    RETURNING id, attempts, intent
+                    RETURNING id
                     """,
                     columns=SQL(", ").join(map(SQL.identifier, values)),
                     values=tuple(values.values()),
                     reopen=list(reopen),
                 )
             )
-            started = cr.fetchone()
-            if not started:
-                cr.execute(
-                    "SELECT id, attempts, intent FROM g2p_bank_call WHERE idempotency_key = %s",
-                    [key],
-                )
-            call_id, attempts, kept_intent = started or cr.fetchone()
+            is_new = bool(cr.fetchone())
+            started = self._find_started(cr, key)
         self.invalidate_model()
-        return StartedCall(
-            id=call_id,
-            idempotency_key=key,
-            attempts=attempts,
-            intent=kept_intent,
-            is_new=bool(started),
+        return _started_call(started, is_new=is_new)
+
+    def _find_started(self, cr, key):
+        cr.execute(
+            "SELECT id, idempotency_key, attempts, intent, state FROM g2p_bank_call"
+            " WHERE idempotency_key = %s",
+            [key],
         )
+        return cr.dictfetchone()
 
     @api.private
     def _assume_made(self, operation, key, subject, *, intent=None):
@@ -264,6 +265,16 @@ class BankCall(models.Model):
             )
             state, answer, code, message = cr.fetchone()
         return {"state": state, "answer": answer, "error_code": code, "error_message": message}
+
+
+def _started_call(row, *, is_new):
+    return StartedCall(
+        id=row["id"],
+        idempotency_key=row["idempotency_key"],
+        attempts=row["attempts"],
+        intent=row["intent"],
+        is_new=is_new,
+    )
 
 
 def _outcome_of(error):

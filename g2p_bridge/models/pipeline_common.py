@@ -163,6 +163,24 @@ class DisbursementEnvelope(models.Model):
             envelope._enqueue_release_funds()
         self.env["g2p.disbursement.batch"]._enqueue_inquiries(limit)
         self.env["g2p.account.statement"]._enqueue_unprocessed(limit)
+        self._wake_job_runner()
+
+    def _wake_job_runner(self):
+        """Have the job runner look for dead jobs, if any job is under way for some time.
+
+        It looks only when something happens to a job, or after a minute. Until then dead jobs take
+        the places of living ones.
+
+        :return: whether it was woken
+        """
+        self.env.cr.execute(
+            """
+            SELECT pg_notify('queue_job', uuid) FROM queue_job
+             WHERE state IN ('enqueued', 'started')
+               AND date_enqueued < now() AT TIME ZONE 'utc' - interval '10 s' LIMIT 1
+            """
+        )
+        return bool(self.env.cr.rowcount)
 
     def _find_due(self, limit):
         now = fields.Datetime.now()

@@ -1,3 +1,4 @@
+from contextlib import contextmanager
 from decimal import Decimal
 
 from odoo import api, fields, models
@@ -167,10 +168,13 @@ class DisbursementEnvelope(models.Model):
         intent = {"amount": str(self._payable_amount())}
         if self.asks_bank_first:
             calls._assume_made("block_funds", key, self, intent=intent)
-        reopen = ("unavailable",)
-        if self.bank_id._get_connector().honours_idempotency_key:
-            reopen += ("started", "unknown")
+        reopen = self._reopened(self.bank_id._get_connector())
         return calls._start("block_funds", key, self, reopen=reopen, intent=intent)
+
+    def _reopened(self, connector):
+        """Return the outcomes of a block after which the same block may be asked for again."""
+        is_safe = connector.honours_idempotency_key
+        return ("unavailable", "started", "unknown") if is_safe else ("unavailable",)
 
     def _block(self, call):
         """Make the announced block; a repeat asks for the amount of the first time."""
@@ -278,13 +282,10 @@ class DisbursementEnvelope(models.Model):
         connector = self.bank_id._get_connector()
         if not connector.supports_release:
             return "the bank has no release: it goes on holding the rest"
-        call = self.env["g2p.bank.call"]._start(
-            "release_funds", f"release_funds:{self.disbursement_envelope_id}", self, reopen=ALWAYS
-        )
         try:
-            self._release(connector, call)
-        except (BankUnavailable, BankOutcomeUnknown) as error:
-            raise self._back_off(error, call.attempts) from error
+            reference = self.funds_blocked_reference_number or self._find_lost_block(connector)
+            if reference:
+                self._release(connector, reference)
         except BankRejected as error:
             self.write({"release_error": str(error)[:500], "next_release_at": self._next_attempt()})
             return "refused"
@@ -308,39 +309,53 @@ class DisbursementEnvelope(models.Model):
                 }
             )
 
-    def _release(self, connector, call):
-        account = self.funding_account_id._to_debtor_account()
-        reference = self.funds_blocked_reference_number or self._find_lost_block(connector)
+    def _release(self, connector, reference):
         calls = self.env["g2p.bank.call"]
-        if not reference:
-            calls._set_state(call, "answered", answer={"reference": ""})
-            return
+        account = self.funding_account_id._to_debtor_account()
 
         def release():
             connector.release_funds(account, reference)
             return None, {"reference": reference}
 
-        calls._run(call, release)
+        call = calls._start(
+            "release_funds", f"release_funds:{self.disbursement_envelope_id}", self, reopen=ALWAYS
+        )
+        with self._asked_again_later(call):
+            calls._run(call, release)
 
     def _find_lost_block(self, connector):
         """Return the reference of a block whose answer was lost when the envelope was cancelled.
 
-        A bank that honours the key answers the same request again.
+        A bank that honours the key answers the same request again. Each time counts as another
+        attempt, so that one which does not arrive leaves open what became of the first.
         """
+        calls = self.env["g2p.bank.call"]
         for block in self._open_block_calls():
-            known = block._known(block)
+            call = calls._start(
+                "block_funds", block.idempotency_key, self, reopen=self._reopened(connector)
+            )
+            known = calls._known(call)
             if known["state"] == "answered":
                 return known["answer"]["reference"]
-            if not connector.honours_idempotency_key:
+            if not call.is_new:
                 raise BankRejected(
                     self.env._("Nobody knows whether funds are blocked; ask the bank."),
                     code="BLOCK_UNKNOWN",
                 )
             try:
-                return self._block(block)["reference"]
+                with self._asked_again_later(call):
+                    return self._block(call)["reference"]
             except BankRejected:
                 continue  # it was never made, and the row says so now
         return ""
+
+    @contextmanager
+    def _asked_again_later(self, call):
+        """Have the job come back where the bank did not say what became of a call."""
+        try:
+            yield
+        except (BankUnavailable, BankOutcomeUnknown) as error:
+            raise self._back_off(error, call.attempts) from error
 
     def _find_held_funds(self, limit):
         """Return ended envelopes whose block, known or lost, is not released yet."""

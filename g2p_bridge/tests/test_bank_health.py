@@ -4,8 +4,14 @@ from odoo import fields
 from odoo.exceptions import AccessError
 from odoo.tests import tagged
 
-from odoo.addons.g2p_bridge.connectors.errors import BankRejected, BankUnavailable
+from odoo.addons.g2p_bridge.connectors.errors import (
+    BankOutcomeUnknown,
+    BankRejected,
+    BankUnavailable,
+)
+from odoo.addons.queue_job.tests.common import trap_jobs
 
+from .fake_bank import DoneThen
 from .pipeline_case import PipelineCase
 
 LIMIT = 3
@@ -135,6 +141,31 @@ class TestBankHealth(PipelineCase):
         self.let_pass(WAIT_S)
         self.run_envelope(envelope)
         self.assertStates(envelope, "sent", "sent")
+
+    def test_the_one_call_that_may_pass_is_the_question_about_an_unknown_batch(self):
+        envelope = self.ready_envelope(2)
+        self.fake.script("initiate_payment", DoneThen(BankOutcomeUnknown("?", code="Timeout")))
+        self.run_envelope(envelope)
+        self.assertStates(envelope, "unknown", "unknown")
+        self.fail(LIMIT)
+        self.let_pass(WAIT_S)
+        # to look what is known of the payment call is no call: it must not use the probe up
+        self.assertFalse(self.run_jobs(envelope.batch_ids._enqueue_disburse))
+        self.assertStates(envelope, "sent", "sent")
+        self.assertFalse(self.health().is_open)
+        self.assertNothingTwice()
+
+    def test_the_one_call_that_may_pass_is_the_question_about_a_lost_block(self):
+        envelope = self.ready_envelope(2)
+        self.fake.script("block_funds", DoneThen(BankOutcomeUnknown("?", code="Timeout")))
+        self.run_envelope(envelope)
+        with trap_jobs():
+            self.api.cancel_disbursement_envelope(envelope.disbursement_envelope_id)
+        self.fail(LIMIT)
+        self.let_pass(WAIT_S)
+        self.assertFalse(self.run_jobs(envelope._enqueue_release_funds))
+        self.assertEqual(list(self.fake.blocks.values()), [0])
+        self.assertTrue(envelope.funds_released_at)
 
     def test_an_officer_who_knows_better_has_it_asked_at_once(self):
         envelopes = self.fail(LIMIT)

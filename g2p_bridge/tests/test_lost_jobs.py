@@ -3,7 +3,7 @@ from contextlib import suppress
 from odoo import fields
 from odoo.tests import tagged
 
-from odoo.addons.g2p_bridge.connectors.errors import BankOutcomeUnknown
+from odoo.addons.g2p_bridge.connectors.errors import BankOutcomeUnknown, BankUnavailable
 from odoo.addons.queue_job.exception import RetryableJobError
 from odoo.addons.queue_job.jobrunner.runner import Database
 from odoo.addons.queue_job.tests.common import trap_jobs
@@ -106,6 +106,23 @@ class TestLostJobs(PipelineCase):
         self.assertTrue(envelope.funds_released_at)
         self.assertEqual(self._enqueued_by(envelope._cron_find_due_work), [])
 
+    def test_a_bank_that_is_away_when_it_is_asked_does_not_undo_that_a_block_may_be_there(self):
+        for problem in (BankUnavailable("away", code="Refused"), NO_ANSWER):
+            self.fake.__init__()
+            envelope = self.ready_envelope(cycle_code_mnemonic=problem.code)
+            envelope._set_funds_available()
+            self.fake.script("block_funds", DoneThen(NO_ANSWER), problem)
+            envelope._block_funds_with_bank()
+            with trap_jobs():
+                self.api.cancel_disbursement_envelope(envelope.disbursement_envelope_id)
+            with suppress(RetryableJobError):  # assertRaises would roll back what was noted
+                envelope._release_funds_at_bank()
+            self.assertEqual(self.fake.call_count("block_funds"), 2)
+            self.env.flush_all()
+            self.run_cron()
+            self.assertEqual(set(self.fake.blocks.values()), {0})
+            self.assertTrue(envelope.funds_released_at)
+
     def test_where_keys_are_unknown_a_lost_block_is_not_asked_about_each_minute(self):
         envelope = self.ready_envelope()
         envelope._set_funds_available()
@@ -124,13 +141,18 @@ class TestLostJobs(PipelineCase):
 class TestDeadJobs(PipelineCase):
     """What queue_job does with a job whose worker died, which we count on."""
 
-    def die(self, envelope, **values):
-        """Return a job of the envelope that was started a minute ago and whose worker is gone."""
+    def start(self, envelope, seconds_ago, **values):
+        """Return a job of the envelope that was started so long ago."""
         job = envelope._delayed("step", identity_key=f"advance:{envelope.id}")._advance()
         record = job.db_record()
-        began = fields.Datetime.subtract(fields.Datetime.now(), minutes=1)
+        began = fields.Datetime.subtract(fields.Datetime.now(), seconds=seconds_ago)
         record.write({"state": "started", "date_enqueued": began, **values})
         self.env.flush_all()
+        return record
+
+    def die(self, envelope, **values):
+        """Return a job of the envelope that was started a minute ago and whose worker is gone."""
+        record = self.start(envelope, 60, **values)
         self.env.cr.execute(Database._query_requeue_dead_jobs(None))
         record.invalidate_recordset()
         return record
@@ -149,3 +171,12 @@ class TestDeadJobs(PipelineCase):
         self.assertEqual((job.state, job.exc_name), ("failed", "JobFoundDead"))
         self.run_jobs(envelope._cron_find_due_work)
         self.assertEqual(envelope.state, "disbursed")
+
+    def test_the_cron_has_the_job_runner_look_for_dead_jobs(self):
+        """It would sleep for a minute, with the places of its channels taken by the dead."""
+        envelopes = self.env["g2p.disbursement.envelope"]
+        self.assertFalse(envelopes._wake_job_runner())
+        self.start(self.ready_envelope(), 5)
+        self.assertFalse(envelopes._wake_job_runner())
+        self.start(self.ready_envelope(cycle_code_mnemonic="other"), 15)
+        self.assertTrue(envelopes._wake_job_runner())
