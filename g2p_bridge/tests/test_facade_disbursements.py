@@ -181,14 +181,14 @@ class TestCreateDisbursements(BridgeCommon):
         )
 
     def test_a_thousand_rows_cost_as_many_queries_as_ten(self):
-        counts = []
-        for count in (10, 1000):
+        counts = {10: [], 1000: []}
+        for count in (10, 1000, 10, 1000):  # the first of each fills caches
             envelope = self.create_envelope(2000)
             self.send(envelope, self.rows(5))
             before = self.env.cr.sql_log_count
             self.send(envelope, self.rows(count, first=10))
-            counts.append(self.env.cr.sql_log_count - before)
-        self.assertEqual(counts[0], counts[1])
+            counts[count].append(self.env.cr.sql_log_count - before)
+        self.assertEqual(min(counts[10]), min(counts[1000]))
 
 
 @tagged("post_install", "-at_install")
