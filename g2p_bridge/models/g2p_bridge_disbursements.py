@@ -1,6 +1,7 @@
 import io
 import re
 from decimal import Decimal
+from typing import NamedTuple
 
 from psycopg2 import IntegrityError
 
@@ -26,6 +27,17 @@ from .own_cursor import own_cursor
 #: a whole number that PostgreSQL's bigint holds
 _CURSOR_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+class Books(NamedTuple):
+    """What an envelope declares and what its calls have brought, less what was withdrawn."""
+
+    state: str
+    declared_count: int
+    declared_amount: Decimal
+    count: int
+    amount: Decimal
+    content_hash: str | None  # booked under the key that was asked for
 
 
 class Bridge(models.AbstractModel):
@@ -60,7 +72,7 @@ class Bridge(models.AbstractModel):
             with self.env.cr.savepoint(flush=False):
                 self._copy_disbursements(envelope, ids, rows, received_at)
         except IntegrityError:
-            if self._known_intake(envelope, idempotency_key, digest):
+            if self._is_same_content(self._books(envelope, idempotency_key).content_hash, digest):
                 return self._known_rows_answer(envelope, rows)
             raise self._duplicates_error(envelope, rows) from None
         self._book_intake(envelope, rows, idempotency_key, digest, received_at)
@@ -178,20 +190,19 @@ class Bridge(models.AbstractModel):
         return rows
 
     def _known_intake(self, envelope, idempotency_key, digest):
-        """Say whether a call with this key and content was booked before.
+        """Say whether a call with this key and content was booked when this request began.
+
+        What was booked since is seen by :meth:`_book_intake`, under the envelope's lock.
 
         :raise BridgeError: the key came with other content
         """
         if not idempotency_key:
             return False
-        with own_cursor(self.env) as cr:
-            cr.execute(
-                "SELECT content_hash FROM g2p_disbursement_journal"
-                " WHERE envelope_id = %s AND idempotency_key = %s",
-                [envelope.id, idempotency_key],
-            )
-            known = cr.fetchone()
-        if known and known[0] != digest:
+        known = self.env.execute_query(_hash_of_key(envelope, idempotency_key))
+        return bool(known) and self._is_same_content(known[0][0], digest)
+
+    def _is_same_content(self, known, digest):
+        if known and known != digest:
             raise BridgeError("IDEMPOTENCY_KEY_REUSED")
         return bool(known)
 
@@ -256,14 +267,13 @@ class Bridge(models.AbstractModel):
         """
         count, amount = len(rows), sum(row[3] for row in rows)
         envelope._lock_composition()
+        books = self._books(envelope, idempotency_key)
         # other rows under the same key, booked while these were on their way
-        self._known_intake(envelope, idempotency_key, digest)
-        state, declared_count, declared = self._declared(envelope)
-        self._check_receiving(state)
-        booked_count, booked = self._booked(envelope)
-        if booked_count + count > declared_count:
+        self._is_same_content(books.content_hash, digest)
+        self._check_receiving(books.state)
+        if books.count + count > books.declared_count:
             raise BridgeError("NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED")
-        if booked + amount > declared:
+        if books.amount + amount > books.declared_amount:
             raise BridgeError("TOTAL_DISBURSEMENT_AMOUNT_EXCEEDS_DECLARED")
         self.env.cr.execute(
             SQL(
@@ -282,7 +292,10 @@ class Bridge(models.AbstractModel):
                 digest,
             )
         )
-        if (booked_count + count, booked + amount) == (declared_count, declared):
+        if (books.count + count, books.amount + amount) == (
+            books.declared_count,
+            books.declared_amount,
+        ):
             self._wait_for_row(envelope)
             self._complete(envelope)
 
@@ -292,31 +305,34 @@ class Bridge(models.AbstractModel):
         if state != "receiving":
             raise BridgeError("NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED")
 
-    def _declared(self, envelope):
-        with own_cursor(self.env) as cr:
-            cr.execute(
-                "SELECT state, number_of_disbursements, total_disbursement_amount::text"
-                " FROM g2p_disbursement_envelope WHERE id = %s",
-                [envelope.id],
-            )
-            state, count, amount = cr.fetchone()
-        return state, count, Decimal(amount)
+    def _books(self, envelope, idempotency_key=None):
+        """Return the :class:`Books` of an envelope, past our snapshot: as all have committed them.
 
-    def _booked(self, envelope):
-        """Return count and sum that all committed calls booked, less what was withdrawn."""
+        One query of one short transaction: callers hold the envelope's lock meanwhile.
+        """
         with own_cursor(self.env) as cr:
             cr.execute(
-                """
-                SELECT coalesce(sum(CASE WHEN is_withdrawal THEN -disbursement_count
-                                         ELSE disbursement_count END), 0)::bigint,
-                       coalesce(sum(CASE WHEN is_withdrawal THEN -amount ELSE amount END), 0)::text
-                  FROM g2p_disbursement_journal
-                 WHERE envelope_id = %s AND (source IS NULL OR is_withdrawal)
-                """,
-                [envelope.id],
+                SQL(
+                    """
+                    SELECT e.state, e.number_of_disbursements, e.total_disbursement_amount::text,
+                           booked.count, booked.amount::text, (%s)
+                      FROM g2p_disbursement_envelope e
+                     CROSS JOIN LATERAL (
+                           SELECT coalesce(sum(CASE WHEN is_withdrawal THEN -disbursement_count
+                                                    ELSE disbursement_count END), 0)::bigint
+                                  AS count,
+                                  coalesce(sum(CASE WHEN is_withdrawal THEN -amount
+                                                    ELSE amount END), 0) AS amount
+                             FROM g2p_disbursement_journal
+                            WHERE envelope_id = e.id AND (source IS NULL OR is_withdrawal)) booked
+                     WHERE e.id = %s
+                    """,
+                    _hash_of_key(envelope, idempotency_key or None),
+                    envelope.id,
+                )
             )
-            count, amount = cr.fetchone()
-        return count, Decimal(amount)
+            state, declared_count, declared, count, amount, content_hash = cr.fetchone()
+        return Books(state, declared_count, Decimal(declared), count, Decimal(amount), content_hash)
 
     # -- disbursements --------------------------------------------------------------------------
 
@@ -449,6 +465,16 @@ class Bridge(models.AbstractModel):
         if int(xid) >= self.env.cr.fetchone()[0] or int(row_id) > MAX_COUNT:
             raise BridgeError("INVALID_CURSOR")
         return (int(xid), int(row_id))
+
+
+def _hash_of_key(envelope, idempotency_key):
+    """Return the query for the content that was booked for an envelope under a key."""
+    return SQL(
+        "SELECT content_hash FROM g2p_disbursement_journal"
+        " WHERE envelope_id = %s AND idempotency_key = %s",
+        envelope.id,
+        idempotency_key,
+    )
 
 
 def _escaped(text):

@@ -269,13 +269,13 @@ class Bridge(models.AbstractModel):
             raise BridgeError("DISBURSEMENT_ENVELOPE_COMPLETE")
 
     def _amend(self, envelope, values):
-        count, amount = self._booked(envelope)
+        books = self._books(envelope)
         declared_count = values.get("number_of_disbursements", envelope.number_of_disbursements)
         declared = values.get("total_disbursement_amount", envelope.total_disbursement_amount)
         places = envelope.currency_id.decimal_places
         declared = money.parse_amount(declared, places)
-        if declared_count < count or declared < amount:
+        if declared_count < books.count or declared < books.amount:
             raise BridgeError("AMENDMENT_BELOW_RECEIVED")
         envelope.write(values)
-        if (declared_count, declared) == (count, amount):
+        if (declared_count, declared) == (books.count, books.amount):
             self._complete(envelope)

@@ -54,13 +54,18 @@ class DisbursementEnvelope(models.Model):
         )
         if rows and not self._check_approval([row_id for row_id, _destination in rows]):
             return self.state
+        batches = self.env["g2p.disbursement.batch"]
         if rows:
-            self._create_batches(rows, size)
+            batches = self._create_batches(rows, size)
             if self.state != "disbursing":
                 self._set_disbursing()
-        self._enqueue_ready_batches()
         if len(rows) == size * BATCHES_PER_ROUND:
+            # the last round looks after those whose job was lost: to look in each round costs a
+            # query for each ready batch of a big envelope
+            batches._enqueue_disburse()
             self._enqueue_advance()
+        else:
+            self._enqueue_ready_batches()
         if self.state == "funds_blocked":
             return self._settle_if_ended()
         return self._set_disbursed_if_done()
@@ -102,12 +107,12 @@ class DisbursementEnvelope(models.Model):
         )
         for _envelope, batch_id, count, amount in moved:
             batches.browse(batch_id).write({"disbursement_count": count, "total_amount": amount})
+        return batches
 
     def _enqueue_ready_batches(self):
-        for batch in self.env["g2p.disbursement.batch"].search(
+        self.env["g2p.disbursement.batch"].search(
             [("envelope_id", "=", self.id), ("state", "=", "ready")], order="id"
-        ):
-            batch._enqueue_disburse()
+        )._enqueue_disburse()
 
     def _set_disbursed_if_done(self):
         """All is with the bank when no batch is open and nothing payable is left."""
@@ -134,14 +139,14 @@ class DisbursementBatch(models.Model):
 
     _inherit = "g2p.disbursement.batch"
 
-    def _enqueue_disburse(self, eta=None):
-        self.with_user(SUPERUSER_ID).with_delay(
-            identity_key=f"disburse:{self.id}",
-            channel=self.bank_id._job_channel(),
-            description=self.env._("Send batch %s", self.name),
-            max_retries=self.env["g2p.bridge"]._parameter("max_attempts"),
-            eta=eta,
-        )._disburse_funds_from_bank()
+    def _enqueue_disburse(self):
+        for batch in self:
+            batch.with_user(SUPERUSER_ID).with_delay(
+                identity_key=f"disburse:{batch.id}",
+                channel=batch.bank_id._job_channel(),
+                description=self.env._("Send batch %s", batch.name),
+                max_retries=self.env["g2p.bridge"]._parameter("max_attempts"),
+            )._disburse_funds_from_bank()
 
     @api.private
     def _disburse_funds_from_bank(self):
@@ -372,16 +377,14 @@ class DisbursementBatch(models.Model):
                 limit,
             )
         )
-        for batch in self.browse(batch_id for (batch_id,) in ids):
-            batch._enqueue_disburse()
+        self.browse(batch_id for (batch_id,) in ids)._enqueue_disburse()
 
     # -- buttons --------------------------------------------------------------------------------
 
     def action_disburse_funds_from_bank(self):
         """Send the batch, or ask the bank what became of it (job)."""
         self._check_officer()
-        for batch in self.filtered(lambda b: b.state in ("ready", "unknown")):
-            batch._enqueue_disburse()
+        self.filtered(lambda b: b.state in ("ready", "unknown"))._enqueue_disburse()
 
     @api.private
     def _propose(self, was_paid, note):
