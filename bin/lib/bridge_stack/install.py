@@ -503,6 +503,7 @@ COMMANDS = {
     "serve": (RUNTIME, "bridge_stack.serve"),
     "demo": (RUNTIME, "bridge_stack.demo"),
     "chaos": (RUNTIME, "bridge_stack.chaos"),
+    "bench": (RUNTIME, "g2p_bench"),
     "lint": (("python", "dev"), "bridge_stack.run_lint"),
     "stop-postgres": (("python", "postgres"), "bridge_stack.postgres"),
 }
@@ -517,7 +518,8 @@ def start_command(name, arguments=()):
 
 def start_module(module, arguments=()):
     """Become ``python -m module`` in the virtual environment (does not return)."""
-    env = child_env(PYTHONPATH=Path(__file__).resolve().parents[1])
+    folders = (Path(__file__).resolve().parents[1], project() / "bench")
+    env = child_env(PYTHONPATH=os.pathsep.join(map(str, folders)))
     sys.stdout.flush()
     python = str(venv_python())
     os.execve(python, [python, "-m", module, *arguments], env)
