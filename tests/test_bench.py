@@ -2,10 +2,12 @@
 
 import json
 import subprocess
+from xml.etree import ElementTree
 
 import pytest
 
 from bridge_stack.common import project
+from g2p_bench import svg
 from g2p_bench.run import GROUPS
 
 pytestmark = pytest.mark.stack
@@ -65,3 +67,13 @@ def test_it_explains_itself_and_refuses_nonsense():
         done = bench(*wrong)
         assert done.returncode == 2
         assert "usage" in done.stderr
+
+
+def test_a_plot_shows_each_line_with_its_name():
+    text = svg.log_plot(
+        "Rates", "N", "rows/s", {"a < b": [(1000, 5), (10**6, 70)], "c": [(1000, 1)]}
+    )
+    root = ElementTree.fromstring(text)
+    words = [node.text for node in root.iter() if node.tag.endswith("text")]
+    assert {"Rates", "a < b", "c", "1,000", "1,000,000"} <= set(words)
+    assert sum(node.tag.endswith("circle") for node in root.iter()) == 3

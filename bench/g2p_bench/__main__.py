@@ -6,6 +6,7 @@ import sys
 from contextlib import redirect_stdout
 
 from bridge_stack.common import BridgeError, complain, say
+from g2p_bench import document
 from g2p_bench.report import print_heading
 from g2p_bench.run import GROUPS, Run, to_json
 
@@ -20,6 +21,10 @@ def _count(text):
     if not 1 <= number <= _MOST:
         raise argparse.ArgumentTypeError(f"must be between 1 and {_MOST:,}")
     return number
+
+
+def _counts(text):
+    return [_count(part) for part in text.split(",")]
 
 
 def _groups(text):
@@ -39,7 +44,15 @@ def _options(arguments):
         + "; ".join(f"{group}: {', '.join(names)}" for group, names in GROUPS.items()),
     )
     parser.add_argument("--disbursements", type=_count, default=10_000, metavar="N")
+    parser.add_argument(
+        "--series", type=_counts, metavar="N,N", help="several runs, instead of --disbursements"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON line in the end")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="keep results without problems in bench/results.json; write docs/performance.md anew",
+    )
     parser.add_argument(
         "--stages",
         type=_groups,
@@ -73,7 +86,7 @@ def main(arguments):
     talk = sys.stderr if options.json else sys.stdout
     try:
         with redirect_stdout(talk):
-            result = _run(options, options.disbursements)
+            results = [_run(options, count) for count in options.series or [options.disbursements]]
     except BridgeError as error:
         complain(f"bench: {error}")
         return 3
@@ -81,13 +94,14 @@ def main(arguments):
         complain("bench: stopped")
         return 130
     if options.json:
-        say(to_json(result))
-    return 1 if result["problems"] else 0
+        say(to_json({"series": results} if options.series else results[0]))
+    return 1 if any(result["problems"] for result in results) else 0
 
 
 def _run(options, count):
+    say(f"\n{count:,} disbursements")
     print_heading()
-    return Run(
+    result = Run(
         count,
         options.stages,
         intake_rows=options.intake_rows or min(count, _INTAKE_ROWS),
@@ -95,6 +109,10 @@ def _run(options, count):
         workers=options.workers,
         channels=options.channels,
     ).measure()
+    if options.write and not result["problems"]:
+        document.keep(result)
+        document.write()
+    return result
 
 
 if __name__ == "__main__":

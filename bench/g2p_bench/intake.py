@@ -8,6 +8,8 @@ SIZES = (100, 1000, 5000)
 CLIENTS = (1, 4)
 #: from here on each client has at least one call
 _REAL_RUN = 1000
+#: up to so many rows it is done several times, and the middle one taken
+_REPEATS, _REPEATED_UP_TO = 3, 20_000
 
 
 def measure(system, count):
@@ -22,7 +24,13 @@ def measure(system, count):
         for size in SIZES:
             for clients in CLIENTS:
                 rows = max(count, size * clients) if count >= _REAL_RUN else count
-                yield _measure(system, door, rows, size, clients)
+                yield _middle(system, door, rows, size, clients)
+
+
+def _middle(system, door, rows, size, clients):
+    repeats = _REPEATS if _REAL_RUN <= rows <= _REPEATED_UP_TO else 1
+    results = [_measure(system, door, rows, size, clients) for _repeat in range(repeats)]
+    return sorted(results, key=lambda result: result["ratio"])[repeats // 2]
 
 
 def _measure(system, door, rows, size, clients):

@@ -504,6 +504,7 @@ COMMANDS = {
     "demo": (RUNTIME, "bridge_stack.demo"),
     "chaos": (RUNTIME, "bridge_stack.chaos"),
     "bench": (RUNTIME, "g2p_bench"),
+    "bench-plots": (("python",), "g2p_bench.document"),
     "lint": (("python", "dev"), "bridge_stack.run_lint"),
     "stop-postgres": (("python", "postgres"), "bridge_stack.postgres"),
 }
