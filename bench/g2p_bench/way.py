@@ -385,14 +385,16 @@ class Way:
             " narrative, beneficiary_id FROM g2p_disbursement WHERE envelope_id = %s ORDER BY id",
             self.envelope.id,
         ):
-            batches[batch_id].append(_payment(payment, account_number, block))
+            # as text at once: a million dicts would take gigabytes
+            order = _payment(payment, account_number, block)
+            batches[batch_id].append(json.dumps(order, separators=(",", ":")))
         return [
             Request(
                 "/initiate_payment",
-                json.dumps(payments, separators=(",", ":")).encode(),
+                f"[{','.join(orders)}]".encode(),
                 {"Content-Type": "application/json", "Idempotency-Key": f"bench:{batch_id}"},
             )
-            for batch_id, payments in batches.items()
+            for batch_id, orders in batches.items()
         ]
 
     def _statement_results(self):
