@@ -268,11 +268,22 @@ class Round:
 
     def _is_ended(self):
         with contextlib.suppress(requests.RequestException, psycopg2.Error):
-            if not set(self._states().values()) <= set(ENDED):
+            if not set(self._states().values()) <= set(ENDED) or self._has_unmatched_statement():
                 return False
             accounts = [] if self.plan.is_mute else self.world.ledger()["accounts"]
             return not any(float(one["held"]) for one in accounts)
         return False
+
+    def _has_unmatched_statement(self):
+        """Say whether a statement waits to be matched: returns come after the last debit."""
+        stack = self._system.stack
+        with stack.postgres.cursor(stack.db) as cursor:
+            cursor.execute(
+                "SELECT EXISTS (SELECT FROM g2p_account_statement"
+                " WHERE account_id = %s AND state = 'received')",
+                [self.world.account_id],
+            )
+            return cursor.fetchone()[0]
 
     def _states(self):
         """Return envelope id -> state, past the server: whoever waits must not slow it down."""
