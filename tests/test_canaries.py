@@ -322,7 +322,7 @@ def test_a_funding_account_is_named_where_statements_are(run_through):
     stack, worlds = run_through
     numbers = [world.account_number for world in worlds]
     found = columns_with(stack.postgres, stack.db, numbers)
-    allowed = {"g2p_funding_account.account_number", "ir_attachment.index_content"}
+    allowed = {"g2p_funding_account.account_number"}
     assert set().union(*found.values()) <= allowed
 
 

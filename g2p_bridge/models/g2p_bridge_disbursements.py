@@ -20,7 +20,7 @@ from ..services.api_answers import (
 from ..services.api_rows import checked_row, id_error, row_error, usable_text
 from ..services.disbursement_id import new_ids
 from ..services.field_rules import is_left_out, is_text, to_count
-from .g2p_bridge import PBMS_GROUP
+from .g2p_bridge import PBMS_GROUP, ready_made
 from .g2p_bridge_error import BridgeError
 from .own_cursor import own_cursor
 
@@ -76,7 +76,9 @@ class Bridge(models.AbstractModel):
                 return self._known_rows_answer(envelope, rows)
             raise self._duplicates_error(envelope, rows) from None
         self._book_intake(envelope, rows, idempotency_key, digest, received_at)
-        return rows_answer(envelope.disbursement_envelope_id, rows, ids, timestamp(received_at))
+        return ready_made(
+            rows_answer(envelope.disbursement_envelope_id, rows, ids, timestamp(received_at))
+        )
 
     @api.model
     def cancel_disbursements(self, disbursement_ids=None, reason=None):
@@ -117,12 +119,14 @@ class Bridge(models.AbstractModel):
         self = self._for_caller(PBMS_GROUP)
         found = self._find_disbursements(disbursement_ids, strict=False)
         records = self._recon_records(found)
-        return [
-            self._disbursement_answer(
-                item, found.get(item) if isinstance(item, str) else None, records
-            )
-            for item in disbursement_ids
-        ]
+        return ready_made(
+            [
+                self._disbursement_answer(
+                    item, found.get(item) if isinstance(item, str) else None, records
+                )
+                for item in disbursement_ids
+            ]
+        )
 
     @api.model
     def get_disbursement_changes(self, cursor=None, limit=1000):
@@ -158,7 +162,7 @@ class Bridge(models.AbstractModel):
         )
         last = (rows[-1]["changed_xid"], rows[-1]["id"]) if rows else after
         return {
-            "changes": [change_answer(row) for row in rows],
+            "changes": ready_made([change_answer(row) for row in rows]),
             "cursor": f"{last[0]}-{last[1]}",
             "has_more": len(rows) == limit,
         }
@@ -217,7 +221,7 @@ class Bridge(models.AbstractModel):
             known = {reference: (given_id, at) for reference, given_id, at in cr.fetchall()}
         received_at = timestamp(known[references[0]][1])
         ids = [known[reference][0] for reference in references]
-        return rows_answer(envelope.disbursement_envelope_id, rows, ids, received_at)
+        return ready_made(rows_answer(envelope.disbursement_envelope_id, rows, ids, received_at))
 
     def _duplicates_error(self, envelope, rows):
         """Return the error that names the rows whose reference the envelope has already."""

@@ -11,8 +11,8 @@ from .g2p_account_link import AccountLink
 class Disbursement(models.Model):
     """One payment to one beneficiary.
 
-    Millions of rows: written by set-based statements only, with few indexes and no foreign key
-    but the envelope's. No chatter; the journal and the batch tell the story.
+    Millions of rows: written by set-based statements only, with few indexes and no foreign key:
+    envelopes are never deleted, and their journal has one. No chatter; the journal and the batch tell the story.
     """
 
     _name = "g2p.disbursement"
@@ -36,9 +36,7 @@ class Disbursement(models.Model):
     }
 
     disbursement_id = fields.Char(string="Disbursement ID", required=True, readonly=True)
-    envelope_id = fields.Many2one(
-        "g2p.disbursement.envelope", required=True, readonly=True, ondelete="restrict"
-    )
+    envelope_id = BulkMany2one("g2p.disbursement.envelope", required=True, readonly=True)
     mis_reference_number = fields.Char(string="MIS reference", required=True, readonly=True)
     beneficiary_id = fields.Char(string="Beneficiary ID", required=True, readonly=True)
     beneficiary_name = fields.Char(required=True, readonly=True)

@@ -98,7 +98,13 @@ class DisbursementEnvelope(models.Model):
         row_ids, batch_ids = zip(*members, strict=True)
         moved = self.env["g2p.disbursement"]._bulk_transition(
             "batched",
-            SQL("d.id = v.row_id"),
+            # the bounds keep it from reading the payments of all envelopes
+            SQL(
+                "d.id = v.row_id AND d.envelope_id = %s AND d.id BETWEEN %s AND %s",
+                self.id,
+                min(row_ids),
+                max(row_ids),
+            ),
             cause="disburse_funds_from_bank",
             assign=SQL("batch_id = v.batch_id"),
             from_clause=SQL(

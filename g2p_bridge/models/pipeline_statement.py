@@ -64,9 +64,11 @@ class AccountStatement(models.Model):
                     "attachment_id": attachment.id,
                 },
             )
-        # the field makes Odoo ask for its group before it hands out the file
+        # the field makes Odoo ask for its group before it hands out the file; and its words, account
+        # numbers among them, are not for the search index
         attachment.write(
             {
+                "index_content": False,
                 "res_model": self._name,
                 "res_field": "attachment_id",
                 "res_id": statements[0].id,

@@ -803,7 +803,7 @@ class TestResolve(PipelineCase):
 
     def test_the_number_of_queries_does_not_depend_on_the_number_of_payments(self):
         counts = {3: [], 200: []}
-        for count in (3, 200, 3, 200):  # the first of each fills caches
+        for count in (3, 200) * 3:  # the first of each fills caches
             envelope = self.ready_envelope(count)
             self.env.flush_all()
             self.env.invalidate_all()
