@@ -160,7 +160,9 @@ def status_of(world):
 
 
 def is_sent(status):
-    return status and status["number_of_disbursements_shipped"] == COUNT
+    """Say whether all was sent: nothing is, before all was received."""
+    count = status and status["number_of_disbursements_shipped"]
+    return count and count == status["number_of_disbursements_received"]
 
 
 def forward(stack):
@@ -181,14 +183,14 @@ def forward(stack):
         )
 
 
-def assert_each_paid_once(world):
+def assert_each_paid_once(world, count=COUNT):
     ledger = world.ledger()
-    assert len(ledger["payments"]) == COUNT
+    assert len(ledger["payments"]) == count
     assert {payment["times_ordered"] for payment in ledger["payments"]} == {1}
     assert ledger["refused_orders"] == []
     assert len(ledger["blocks"]) == 1
     world.stack.wait_until(
-        lambda: world.pbms.status()["number_of_disbursements_reconciled"] == COUNT,
+        lambda: world.pbms.status()["number_of_disbursements_reconciled"] == count,
         DEADLINE_S,
         "reconciled",
     )
@@ -220,12 +222,12 @@ def killed_while_paying(stack, user, kill, endpoint="/initiate_payment"):
     return world
 
 
-def calling_worker(world, is_payment):
+def calling_worker(world, is_payment, server="server"):
     """Return the id of the worker that waits for the bank, once the bank has its payments."""
     if is_payment and not world.ledger()["payments"]:
         return None
     bank_port = urlsplit(world.stack.bank_url).port
-    for pid in world.stack.worker_pids():
+    for pid in world.stack.worker_pids(server):
         for connection in psutil.Process(pid).net_connections("tcp"):
             if connection.raddr and connection.raddr.port == bank_port:
                 return pid

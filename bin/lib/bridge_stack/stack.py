@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bridge_stack import install, template
 from bridge_stack.common import (
@@ -52,6 +53,8 @@ class Stack:
         changed); by default a fresh one, dropped in the end
     :param workers: Odoo's HTTP workers; 0 for one threaded process, which answers ``/websocket``
         on the same port (browser tests)
+    :param servers: how many Odoo servers share the database, each with workers, cron thread and
+        job runner; several stand behind a load balancer, which callers and job runners call
     :param channels: job runner channels, ``root:0`` to keep it asleep
     :param bank: start the example bank, with ``bank_options`` added to its command line
     :param mapper: start the mapper stand-in, with ``mapper_options`` likewise
@@ -61,7 +64,8 @@ class Stack:
     :param folder: for logs and the bank's ledger; by default one that is removed after success
     :param postgres: the server to use, not started yet; by default that of the checkout
 
-    :ivar url: of the server; ``bank_url``, ``mapper_url`` of the others, or None
+    :ivar url: of the server, or of the load balancer in front of several; ``bank_url``,
+        ``mapper_url`` of the others, or None
     :ivar db: name of the database
     :ivar bank_key: API key of the bank's user, which uploads statements with it
     :ivar keep_logs: set it to keep ``folder`` for a look at what went wrong
@@ -75,6 +79,7 @@ class Stack:
         modules=template.MODULES,
         database=None,
         workers=2,
+        servers=1,
         channels="root:2",
         bank=True,
         bank_options=(),
@@ -100,6 +105,7 @@ class Stack:
         self._is_temporary = database is None
         self._has_bank, self._bank_options = bank, tuple(bank_options)
         self._has_mapper, self._mapper_options = mapper, tuple(mapper_options)
+        self._server_count, self._server_urls = servers, {}
         self._port, self._bank_port = port, bank_port
         self._own_folder = folder is None
         self.folder = Path(folder) if folder else home() / "run" / self.db
@@ -135,7 +141,7 @@ class Stack:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._has_mapper:
             self._start_mapper()
-        self._start_server()
+        self._start_servers()
         if self._has_bank:
             self._start_bank()
 
@@ -155,10 +161,23 @@ class Stack:
             template.run_install(self.db, "--update", self.modules[1:] or self.modules, log)
         self.postgres.set_note(self.db, state)
 
-    def _start_server(self):
-        port, gevent_port = free_ports(2)
-        port = self._port or port
-        self.url = f"http://127.0.0.1:{port}"
+    def _start_servers(self):
+        ports = free_ports(self._server_count)
+        if self._port and self._server_count == 1:
+            ports = [self._port]
+        names = ["server", *(f"server-{number}" for number in range(2, self._server_count + 1))]
+        self._server_urls = {
+            name: f"http://127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)
+        }
+        self.url = self._server_urls["server"]
+        if self._server_count > 1:
+            self._start_balancer()
+        for name, url in self._server_urls.items():
+            self._start_server(name, urlsplit(url).port)
+        for name in names:
+            self._wait_for(name)
+
+    def _start_server(self, name, port):
         command = odoo_command(
             f"--database={self.db}",
             f"--db-filter=^{re.escape(self.db)}$",
@@ -166,19 +185,34 @@ class Stack:
             f"--workers={self.workers}",
             "--max-cron-threads=1",
             f"--http-port={port}",
-            f"--gevent-port={gevent_port}",
+            f"--gevent-port={free_ports(1)[0]}",
             "--http-interface=127.0.0.1",
             f"--log-level={self.log_level}",
             *self.odoo_options,
         )
-        # the runner reaches the server over HTTP, so both must speak of the same address
+        # the runner reaches the servers over HTTP, where everybody else does
         env = child_env(
             **self.postgres.env(),
             ODOO_QUEUE_JOB_CHANNELS=self.channels,
             ODOO_QUEUE_JOB_HOST="127.0.0.1",
-            ODOO_QUEUE_JOB_PORT=port,
+            ODOO_QUEUE_JOB_PORT=urlsplit(self.url).port,
         )
-        self._run("server", command, env).wait_for_url(f"{self.url}/web/health", 120)
+        self._run(name, command, env)
+
+    def _start_balancer(self):
+        command = [
+            str(venv_python()),
+            str(_require(project() / "tests" / "stand_ins" / "balancer")),
+            f"--port={self._port or free_ports(1)[0]}",
+            *(f"--server={urlsplit(url).netloc}" for url in self._server_urls.values()),
+        ]
+        self.url = self._run("balancer", command, child_env()).wait_for_address()
+
+    def _wait_for(self, name):
+        if name in self._server_urls:
+            self._processes[name].wait_for_url(f"{self._server_urls[name]}/web/health", 120)
+        else:
+            self._processes[name].wait_for_address()
 
     def _start_bank(self):
         self.bank_key = self.create_user("example-bank", ["g2p_bridge.group_bank_api"])
@@ -249,23 +283,27 @@ class Stack:
 
     @property
     def pids(self):
-        """Process ids by name (``server``, ``bank``, ``mapper``) of what runs."""
+        """Process ids by name of what runs: ``server``, ``server-2``, ``bank``, ``mapper``..."""
         return {name: each.pid for name, each in self._processes.items() if each.is_running}
 
-    def worker_pids(self):
-        """Return the ids (list) of the server's worker processes, for tests that kill one."""
-        children = Path(f"/proc/{self.pids['server']}/task/{self.pids['server']}/children")
+    def worker_pids(self, server="server"):
+        """Return the ids (list) of a server's worker processes, for tests that kill one."""
+        children = Path(f"/proc/{self.pids[server]}/task/{self.pids[server]}/children")
         return [int(pid) for pid in children.read_text(encoding="ascii").split()]
 
-    def worker_pids_of(self, kind):
-        """Return the ids (list) of the server's workers of one kind.
+    def worker_pids_of(self, kind, server="server"):
+        """Return the ids (list) of a server's workers of one kind.
 
         :param kind: as the server calls it in its log: ``WorkerHTTP``, ``WorkerCron``,
             ``WorkerJobRunner``
         """
-        text = self.log("server").read_text(encoding="utf-8", errors="replace")
-        begun = {int(pid) for pid in re.findall(rf"Worker {kind} \((\d+)\) alive", text)}
-        return [pid for pid in self.worker_pids() if pid in begun]
+        begun = self.all_worker_pids_of(kind, server)
+        return [pid for pid in self.worker_pids(server) if pid in begun]
+
+    def all_worker_pids_of(self, kind, server="server"):
+        """Return the ids (set) of all workers of one kind that a server ever had."""
+        text = self.log(server).read_text(encoding="utf-8", errors="replace")
+        return {int(pid) for pid in re.findall(rf"Worker {kind} \((\d+)\) alive", text)}
 
     def log(self, name):
         """Return the path of a process's log."""
@@ -284,10 +322,7 @@ class Stack:
         process = self._processes[name]
         process.stop()
         process.start()
-        if name == "server":
-            process.wait_for_url(f"{self.url}/web/health", 120)
-        else:
-            process.wait_for_address()
+        self._wait_for(name)
 
     def wait_until(self, condition, deadline_s=60, what="result"):
         """Return the first true value of ``condition()``, asked several times a second.
