@@ -505,6 +505,7 @@ COMMANDS = {
     "chaos": (RUNTIME, "bridge_stack.chaos"),
     "bench": (RUNTIME, "g2p_bench"),
     "bench-plots": (("python",), "g2p_bench.document"),
+    "footprint": (RUNTIME, "bridge_stack.footprint"),
     "lint": (("python", "dev"), "bridge_stack.run_lint"),
     "stop-postgres": (("python", "postgres"), "bridge_stack.postgres"),
 }
