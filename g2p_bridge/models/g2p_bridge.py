@@ -2,7 +2,7 @@ from contextlib import contextmanager
 
 from odoo import api, fields, models
 from odoo.exceptions import AccessError
-from odoo.tools import lazy
+from odoo.tools import SQL, lazy
 
 from ..connectors import masking
 from ..const import MAX_REASON, MAX_REFERENCE, PARAMETERS, ZERO_IS_OFF
@@ -38,6 +38,7 @@ class Bridge(models.AbstractModel):
         """
         if not self.env.user.has_group(group):
             raise AccessError(self.env._("This user may not use this part of the G2P Bridge API."))
+        self.env.flush_all()  # most of what follows is SQL
         return self.with_env(self.env(context={}))
 
     def _programs(self):
@@ -49,10 +50,34 @@ class Bridge(models.AbstractModel):
         return self._of_caller("g2p.sponsor.bank")
 
     def _of_caller(self, model):
-        user = self.env.user
-        records = self.env[model].sudo().search([("company_id", "in", user.company_ids.ids)])
-        return records.filtered(
-            lambda record: not record.api_user_ids or user in record.api_user_ids
+        rows = self.env.execute_query(
+            SQL(
+                "SELECT t.id FROM %s t WHERE %s ORDER BY t.id",
+                SQL.identifier(self.env[model]._table),
+                self._is_of_caller(model, "t"),
+            )
+        )
+        return self.env[model].sudo().browse(record_id for (record_id,) in rows)
+
+    def _is_of_caller(self, model, alias):
+        """Return the condition on programs or banks that the caller may work with.
+
+        They are active, of one of the caller's companies, and name the caller, or nobody.
+        """
+        named = self.env[model]._fields["api_user_ids"]
+        return SQL(
+            """
+            %(alias)s.active AND %(alias)s.company_id IN (
+                SELECT cid FROM res_company_users_rel WHERE user_id = %(uid)s)
+            AND (EXISTS (SELECT FROM %(users)s
+                          WHERE %(record)s = %(alias)s.id AND %(user)s = %(uid)s)
+             OR NOT EXISTS (SELECT FROM %(users)s WHERE %(record)s = %(alias)s.id))
+            """,
+            alias=SQL.identifier(alias),
+            uid=self.env.uid,
+            users=SQL.identifier(named.relation),
+            record=SQL.identifier(named.column1),
+            user=SQL.identifier(named.column2),
         )
 
     def _find_program(self, mnemonic):
@@ -65,14 +90,21 @@ class Bridge(models.AbstractModel):
     def _find_envelope(self, disbursement_envelope_id):
         if not isinstance(disbursement_envelope_id, str) or not disbursement_envelope_id:
             raise BridgeError("INVALID_DISBURSEMENT_ENVELOPE_ID")
-        envelope = self.env["g2p.disbursement.envelope"].sudo()
-        if is_text(disbursement_envelope_id, MAX_REFERENCE):
-            envelope = envelope.search(
-                [("disbursement_envelope_id", "=", disbursement_envelope_id)], limit=1
+        envelopes = self.env["g2p.disbursement.envelope"].sudo()
+        found = is_text(disbursement_envelope_id, MAX_REFERENCE) and self.env.execute_query(
+            SQL(
+                """
+                SELECT e.id FROM g2p_disbursement_envelope e
+                  JOIN g2p_benefit_program p ON p.id = e.program_id
+                 WHERE e.disbursement_envelope_id = %s AND %s
+                """,
+                disbursement_envelope_id,
+                self._is_of_caller("g2p.benefit.program", "p"),
             )
-        if not envelope or envelope.program_id not in self._programs():
+        )
+        if not found:
             raise BridgeError("DISBURSEMENT_ENVELOPE_NOT_FOUND")
-        return envelope
+        return envelopes.browse(found[0][0])
 
     # -- shared rules ---------------------------------------------------------------------------
 

@@ -62,7 +62,8 @@ class Bridge(models.AbstractModel):
         self = self._for_caller(PBMS_GROUP)
         envelope = self._find_envelope(disbursement_envelope_id)
         self._check_idempotency_key(idempotency_key)
-        rows = self._checked_rows(envelope, disbursements)
+        places = self._decimal_places(envelope)
+        rows = self._checked_rows(disbursement_envelope_id, places, disbursements)
         digest = canonical.content_hash(rows) if idempotency_key else None
         if self._known_intake(envelope, idempotency_key, digest):
             return self._known_rows_answer(envelope, rows)
@@ -76,9 +77,7 @@ class Bridge(models.AbstractModel):
                 return self._known_rows_answer(envelope, rows)
             raise self._duplicates_error(envelope, rows) from None
         self._book_intake(envelope, rows, idempotency_key, digest, received_at)
-        return ready_made(
-            rows_answer(envelope.disbursement_envelope_id, rows, ids, timestamp(received_at))
-        )
+        return ready_made(rows_answer(disbursement_envelope_id, rows, ids, timestamp(received_at)))
 
     @api.model
     def cancel_disbursements(self, disbursement_ids=None, reason=None):
@@ -169,9 +168,20 @@ class Bridge(models.AbstractModel):
 
     # -- intake ---------------------------------------------------------------------------------
 
-    def _checked_rows(self, envelope, disbursements):
+    def _decimal_places(self, envelope):
+        """Return the decimals of the envelope's currency, without reading all else of the two."""
+        query = SQL(
+            "SELECT decimal_places FROM res_currency WHERE id ="
+            " (SELECT currency_id FROM g2p_disbursement_envelope WHERE id = %s)",
+            envelope.id,
+        )
+        return self.env.execute_query(query)[0][0]
+
+    def _checked_rows(self, envelope_id, places, disbursements):
         """Return the rows as tuples of their five values, amounts as Decimal.
 
+        :param str envelope_id: which rows may name, and no other
+        :param int places: decimals of the currency
         :raise BridgeError: some are wrong; each is named with its index, reference and codes
         """
         if not isinstance(disbursements, list) or not disbursements:
@@ -179,8 +189,6 @@ class Bridge(models.AbstractModel):
         limit = self._parameter("rows_per_call")
         if len(disbursements) > limit:
             raise BridgeError("TOO_MANY_DISBURSEMENTS_IN_CALL", limit)
-        places = envelope.currency_id.decimal_places
-        envelope_id = envelope.disbursement_envelope_id
         rows, errors, seen = [], [], set()
         for index, given in enumerate(disbursements):
             row, codes = checked_row(given, places, seen)

@@ -12,7 +12,8 @@ class Disbursement(models.Model):
     """One payment to one beneficiary.
 
     Millions of rows: written by set-based statements only, with few indexes and no foreign key:
-    envelopes are never deleted, and their journal has one. No chatter; the journal and the batch tell the story.
+    envelopes are never deleted, and their journal has one. No chatter; the journal and the batch
+    tell the story.
     """
 
     _name = "g2p.disbursement"

@@ -64,7 +64,7 @@ class AccountStatement(models.Model):
                     "attachment_id": attachment.id,
                 },
             )
-        # the field makes Odoo ask for its group before it hands out the file; and its words, account
+        # the field makes Odoo ask for its group before it hands out the file; its words, account
         # numbers among them, are not for the search index
         attachment.write(
             {

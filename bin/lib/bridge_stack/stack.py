@@ -179,8 +179,8 @@ class Stack:
 
     def _start_server(self, name, port):
         command = odoo_command(
+            # names it for every request; a filter beside it has Odoo list the databases each time
             f"--database={self.db}",
-            f"--db-filter=^{re.escape(self.db)}$",
             f"--load={_SERVER_WIDE}",
             f"--workers={self.workers}",
             "--max-cron-threads=1",
