@@ -306,20 +306,18 @@ def _report(request, seen, latency_ms):
     outcome = seen["error"] or f"HTTP_{seen['status']}"
     _logger.info("%s %s: %s in %d ms", request.method, path, outcome, latency_ms)
     if collectors := _collectors.get():
+        token = request.headers.get("Authorization", "").partition(" ")[2]
+        request_masked, response_masked = masking.mask_exchange(
+            request.body, seen["body"], secrets={token} - {""}
+        )
         exchange = Exchange(
             method=request.method,
             path=path,
-            request_masked=masking.mask_body(request.body),
-            response_masked=masking.mask_body(seen["body"], _private_of(request)),
+            request_masked=request_masked,
+            response_masked=response_masked,
             http_status=seen["status"],
             latency_ms=latency_ms,
             error=seen["error"],
         )
         for exchanges in collectors:
             exchanges.append(exchange)
-
-
-def _private_of(request):
-    """Return what of a request must not be seen in its answer either, if that repeats it."""
-    token = request.headers.get("Authorization", "").partition(" ")[2]
-    return masking.private_values(request.body) | ({token} if token else set())

@@ -65,6 +65,7 @@ _DIGITS = re.compile(r"\d{6,}")
 #: a number of six digits and more, also in groups as people write accounts and phone numbers
 _SPACED_DIGITS = re.compile(r"\d(?:[ .-]?\d){5,}")
 _EMAIL = re.compile(r"[^\s@<>\"',;:]{1,64}@[^\s@<>\"',;:]{1,255}")
+_ESCAPED_IN_JSON = re.compile(r'["\\\x00-\x1f]')
 _HAS_SPACE = re.compile(r"\s")
 
 
@@ -101,53 +102,87 @@ def mask_json(value, *, accounts=ACCOUNT_FIELDS, private=PRIVATE_FIELDS, max_ite
     return _mask(value, None, (accounts, private, max_items), 0)
 
 
-def private_values(body, *, accounts=ACCOUNT_FIELDS, private=PRIVATE_FIELDS):
-    """Return what is masked in a body of JSON, as a set of texts: an answer may repeat it.
+def mask_exchange(request, answer, secrets=()):
+    """Return the bodies of a request and its answer as texts that may be stored and shown.
 
-    Texts of fewer than 5 characters are left out, for any sentence may hold them.
+    An answer may repeat what the request held: what is masked there is masked in it wherever it
+    stands. Texts of fewer than 5 characters are left, for any sentence may hold them.
 
-    :param body: bytes or str; None, or no JSON, holds nothing
+    :param request: bytes or str of JSON; None for no body; likewise ``answer``
+    :param secrets: further texts that are masked wherever they stand in the answer
     """
-    try:
-        data = json.loads(body or "null")
-    except (ValueError, RecursionError):
-        return set()
+    data, problem = _parse(request)
+    known = private_values(data) | set(secrets)
+    return _too_long(request) or _text_of(data, problem), _without(mask_body(answer), known)
+
+
+def mask_body(body):
+    """Return a body as text that may be stored and shown.
+
+    :param body: bytes or str; None for no body
+    """
+    return _too_long(body) or _text_of(*_parse(body))
+
+
+def private_values(data, *, accounts=ACCOUNT_FIELDS, private=PRIVATE_FIELDS):
+    """Return what :func:`mask_json` masks in JSON data by its name, as a set of texts.
+
+    Those of fewer than 5 characters are left out.
+    """
     found = set()
     _collect(data, None, (accounts, private), found)
     return {value for value in found if len(value) >= MIN_KNOWN}
 
 
 def _collect(value, kind, rules, found):
+    """Add the masked scalars in a dict or list; what is neither holds none by itself."""
     if isinstance(value, dict):
-        for name, item in value.items():
-            _collect(item, kind or _kind(name, *rules), rules, found)
+        items = [(kind or _kind(name, *rules), item) for name, item in value.items()]
     elif isinstance(value, list):
-        for item in value:
-            _collect(item, kind, rules, found)
-    elif kind and value and not isinstance(value, bool):
-        found.add(str(value))
+        items = [(kind, item) for item in value]
+    else:
+        return
+    for item_kind, item in items:
+        if isinstance(item, dict | list):
+            _collect(item, item_kind, rules, found)
+        elif item_kind and item and not isinstance(item, bool):
+            found.add(str(item))
 
 
-def mask_body(body, known=()):
-    """Return a request's or answer's body as text that may be stored and shown.
-
-    :param body: bytes or str; None for no body
-    :param known: texts that are masked wherever they stand, see :func:`private_values`
-    """
+def _parse(body):
+    """Return (JSON data, None), or (None, text that stands for a body that cannot be shown)."""
     if not body:
-        return ""
-    size = len(body)
-    if size > MAX_BODY_BYTES:
-        return f"({size} bytes)"
+        return None, ""
     try:
-        data = json.loads(body)
+        return json.loads(body), None
     except (ValueError, RecursionError):
-        return f"({size} bytes, no JSON)"  # garbage may hold anything, so nothing of it is kept
-    text = json.dumps(mask_json(data), ensure_ascii=False, indent=1, default=str)
-    for value in sorted(known, key=len, reverse=True):  # the longer one may hold the shorter
-        for written in {value, json.dumps(value, ensure_ascii=False)[1:-1]}:
-            text = text.replace(written, MASK)
+        # garbage may hold anything, so nothing of it is kept
+        return None, f"({len(body)} bytes, no JSON)"
+
+
+def _too_long(body):
+    return f"({len(body)} bytes)" if body and len(body) > MAX_BODY_BYTES else ""
+
+
+def _text_of(data, problem):
+    if problem is not None:
+        return problem
+    return json.dumps(mask_json(data), ensure_ascii=False, indent=1, default=str)
+
+
+def _without(text, known):
+    """Return the text with all that is known masked, as it is and as JSON writes it."""
+    # of thousands hardly one
+    written = {form for value in known for form in _forms_in_json(value) if form in text}
+    for form in sorted(written, key=len, reverse=True):  # the longer one may hold the shorter
+        text = text.replace(form, MASK)
     return text
+
+
+def _forms_in_json(value):
+    if _ESCAPED_IN_JSON.search(value) is None:
+        return (value,)
+    return value, json.dumps(value, ensure_ascii=False)[1:-1]
 
 
 def mask_text(text):

@@ -3,8 +3,10 @@ import json
 from odoo.tests import BaseCase, tagged
 
 from odoo.addons.g2p_bridge.connectors.masking import (
+    MAX_BODY_BYTES,
     mask_account,
     mask_body,
+    mask_exchange,
     mask_json,
     mask_path,
     private_values,
@@ -112,7 +114,7 @@ class TestMasking(BaseCase):
                 "is_account": True,
             }
         ]
-        known = private_values(json.dumps(request))
+        known = private_values(request)
         self.assertEqual(known, {'Zoë "Z" Canary', "CANARYACC1", "12345678", "CANARYPHONE"})
         answer = {
             "message": 'CANARYACC1 of Zoë "Z" Canary is closed',
@@ -120,12 +122,20 @@ class TestMasking(BaseCase):
             "why": {"CANARYPHONE": "closed"},
             "narrative_1": "School",
         }
-        masked = mask_body(json.dumps(answer), known)
-        for value in ("CANARY", "Zo", "12345678"):
+        sent, masked = mask_exchange(json.dumps(request), json.dumps(answer), {"School"})
+        self.assertEqual(sent, mask_body(json.dumps(request)))
+        for value in ("CANARY", "Zo", "12345678", "School"):
             self.assertNotIn(value, masked)
-        self.assertIn("School", masked)
+        self.assertIn("is closed", masked)
         self.assertEqual(mask_body(json.dumps(answer)).count("CANARYACC1"), 1)
 
-    def test_a_body_that_is_no_json_holds_nothing_to_look_for(self):
-        for body in (None, b"", b"<html>", b"[" * 100_000, b"\xff"):
-            self.assertEqual(private_values(body), set())
+    def test_a_request_that_is_no_json_leaves_its_answer_as_it_is(self):
+        for request in (None, b"", b"<html>", b"[" * 100_000, b"\xff"):
+            _sent, masked = mask_exchange(request, b'{"note": "School"}')
+            self.assertEqual(json.loads(masked), {"note": "School"})
+
+    def test_what_a_request_too_long_to_be_shown_holds_is_masked_in_its_answer(self):
+        request = json.dumps([{"name": "Canary", "note": "x" * MAX_BODY_BYTES}])
+        sent, masked = mask_exchange(request, b'{"note": "Canary"}')
+        self.assertEqual(sent, f"({len(request)} bytes)")
+        self.assertEqual(json.loads(masked), {"note": "****"})
