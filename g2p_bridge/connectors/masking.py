@@ -137,16 +137,23 @@ def private_values(data, *, accounts=ACCOUNT_FIELDS, private=PRIVATE_FIELDS):
 def _collect(value, kind, rules, found):
     """Add the masked scalars in a dict or list; what is neither holds none by itself."""
     if isinstance(value, dict):
-        items = [(kind or _kind(name, *rules), item) for name, item in value.items()]
+        kinds = _kinds(tuple(value), *rules) if kind is None else (kind,) * len(value)
+        items = zip(kinds, value.values(), strict=True)
     elif isinstance(value, list):
-        items = [(kind, item) for item in value]
+        items = ((kind, item) for item in value)
     else:
         return
     for item_kind, item in items:
         if isinstance(item, dict | list):
-            _collect(item, item_kind, rules, found)
+            _collect(item, item_kind or None, rules, found)
         elif item_kind and item and not isinstance(item, bool):
             found.add(str(item))
+
+
+@lru_cache(maxsize=256)
+def _kinds(names, accounts, private):
+    """Return what the fields of a dict hold: the rows of a body all have the same."""
+    return tuple(_kind(name, accounts, private) for name in names)
 
 
 def _parse(body):

@@ -119,7 +119,9 @@ class DisbursementBatch(models.Model):
         :param dict acknowledgement: ``reference``, and ``rejected``: list of [end-to-end id, code]
         """
         self.ensure_one()
-        if not self._transition(
+        # the usual way leaves no chatter, as a batch that had a problem does
+        usual = self.with_context(tracking_disable=self.state == "ready")
+        if not usual._transition(
             "acknowledged",
             bank_reference=acknowledgement["reference"],
             reason_code=False,

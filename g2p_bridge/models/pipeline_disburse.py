@@ -80,7 +80,9 @@ class DisbursementEnvelope(models.Model):
             for start in range(0, len(ids), size)
         ]
         first = self.batch_count + 1
-        batches = self.env["g2p.disbursement.batch"].create(
+        batch_model = self.env["g2p.disbursement.batch"]
+        # no chatter of what every batch does: the record itself and its bank calls say when
+        batches = batch_model.with_context(tracking_disable=True).create(
             [
                 {
                     "name": f"{self.disbursement_envelope_id}-{first + index}",
@@ -113,7 +115,7 @@ class DisbursementEnvelope(models.Model):
         )
         for _envelope, batch_id, count, amount in moved:
             batches.browse(batch_id).write({"disbursement_count": count, "total_amount": amount})
-        return batches
+        return batch_model.browse(batches.ids)
 
     def _enqueue_ready_batches(self):
         self.env["g2p.disbursement.batch"].search(
