@@ -1,5 +1,8 @@
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
+from odoo.sql_db import db_connect
+
+from odoo.addons.g2p_bridge.models.own_cursor import lock_for_transaction
 from odoo.addons.queue_job.exception import RetryableJobError
 from odoo.addons.queue_job.tests.common import trap_jobs
 
@@ -57,6 +60,14 @@ class PipelineCase(BridgeCommon):
     def run_envelope(self, envelope):
         """Have the envelope go as far as it can."""
         return self.run_jobs(envelope._enqueue_advance)
+
+    @contextmanager
+    def held_elsewhere(self, *locks):
+        """Have another session hold advisory locks, as a job of another worker does."""
+        with db_connect(self.env.cr.dbname).cursor() as cr:
+            for name in locks:
+                lock_for_transaction(cr, name)
+            yield
 
     def assertNothingTwice(self):
         self.assertLessEqual(self.fake.most_often_ordered(), 1)

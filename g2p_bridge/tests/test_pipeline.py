@@ -11,6 +11,7 @@ from odoo.tools import SQL
 
 from odoo.addons.g2p_bridge.connectors.dto import (
     ACCEPTED,
+    NOT_FOUND,
     REJECTED,
     Acknowledgement,
     FundsAvailability,
@@ -109,6 +110,15 @@ class TestWholeWay(PipelineCase):
         self.assertEqual((envelope.state, len(self.fake.calls)), ("ready", 0))
         self.run_jobs(envelope.with_user(self.officer).action_resume)
         self.assertEqual(envelope.state, "disbursed")
+
+    def test_a_step_that_was_enqueued_before_a_pause_asks_nobody(self):
+        envelope = self.ready_envelope()
+        envelope.with_user(self.officer).action_pause()
+        with trap_jobs():
+            envelope._check_funds_with_bank()
+            envelope._set_funds_available()
+            envelope._block_funds_with_bank()
+        self.assertEqual((envelope.state, len(self.fake.calls)), ("funds_available", 0))
 
     def test_an_approval_needs_a_second_person_who_is_an_approver(self):
         self.program.approval_required = True
@@ -468,10 +478,17 @@ class TestDisburseFunds(PipelineCase):
         batch = self.batch()
         self.fake.script("initiate_payment", NO_ANSWER)
         self.send(batch)
-        ids = batch.disbursement_ids.mapped("disbursement_id")
-        self.fake.script("inquire_payments", [PaymentStatus(end_to_end_id=ids[0], status=ACCEPTED)])
-        self.send(batch)
-        self.assertEqual((batch.state, self.fake.call_count("initiate_payment")), ("unknown", 1))
+        ids = batch.disbursement_ids.sorted("id").mapped("disbursement_id")
+        for found in ([ACCEPTED], [ACCEPTED, NOT_FOUND], [NOT_FOUND], []):
+            with self.subTest(found):
+                answer = [
+                    PaymentStatus(end_to_end_id=given, status=status)
+                    for given, status in zip(ids, found, strict=False)
+                ]
+                self.fake.script("inquire_payments", answer)
+                self.send(batch)
+                self.assertEqual(batch.state, "unknown")
+                self.assertEqual(self.fake.call_count("initiate_payment"), 1)
 
     def test_an_inquiry_tells_refused_payments_apart(self):
         batch = self.batch()
@@ -547,6 +564,28 @@ class TestDisburseFunds(PipelineCase):
         self.send(batch)
         self.assertEqual(batch.state, "acknowledged")
         self.assertNothingTwice()
+
+    def test_the_bank_gets_no_more_calls_at_once_than_its_form_allows(self):
+        self.bank.max_parallel_calls = 2
+        batch = self.batch()
+        slots = [f"g2p.sponsor.bank.slot:{self.bank.id}:{number}" for number in range(2)]
+        with self.held_elsewhere(*slots):
+            [postponed] = self.run_jobs(batch._enqueue_disburse)
+        self.assertTrue(postponed.ignore_retry, "waiting is no attempt")
+        self.assertEqual((batch.state, self.fake.call_count("initiate_payment")), ("ready", 0))
+        with self.held_elsewhere(slots[0]):
+            self.send(batch)
+        self.assertEqual(batch.state, "acknowledged")
+
+    def test_a_batch_that_stands_ready_is_not_sent_during_a_pause(self):
+        batch = self.batch()
+        batch.envelope_id.with_user(self.officer).action_pause()
+        self.send(batch)
+        self.assertEqual((batch.state, self.fake.call_count("initiate_payment")), ("ready", 0))
+        self.run_jobs(batch.envelope_id.with_user(self.officer).action_resume)
+        self.assertEqual(
+            (batch.state, self.fake.call_count("initiate_payment")), ("acknowledged", 1)
+        )
 
     def test_a_refused_batch_pays_nobody(self):
         batch = self.batch()
@@ -781,6 +820,15 @@ class TestResolve(PipelineCase):
         envelope = self.ready_envelope()
         self.run_envelope(envelope)
         self.assertStates(envelope, "sent", "sent", "sent")
+
+    def test_a_slice_that_another_job_looks_up_is_left_to_it(self):
+        envelope = self.ready_envelope()
+        with self.held_elsewhere(f"g2p.disbursement.envelope.slice:{envelope.id}:1"), trap_jobs():
+            envelope._resolve(1, 2**31 - 1)
+        self.assertStates(envelope, "received", "received", "received")
+        with trap_jobs():
+            envelope._resolve(1, 2**31 - 1)
+        self.assertStates(envelope, "resolved", "resolved", "resolved")
 
     def test_accounts_are_looked_up_some_days_ahead(self):
         soon = (fields.Date.today() + timedelta(days=2)).isoformat()
