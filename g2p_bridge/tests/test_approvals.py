@@ -75,6 +75,15 @@ class TestApprovals(PipelineCase):
         self.assertStopped(envelope)
         self.assertEqual(self.fake.call_count("check_funds"), 0)
 
+    def test_a_payment_changed_after_the_funds_check_stops_the_block(self):
+        envelope = self.approved()
+        with trap_jobs():
+            envelope._check_funds_with_bank()
+        self.tamper(envelope, "amount = amount + 1")
+        self.run_envelope(envelope)
+        self.assertStopped(envelope)
+        self.assertEqual(self.fake.call_count("block_funds"), 0)
+
     def test_a_payment_changed_after_the_block_stops_the_batch(self):
         envelope = self.approved()
         self.fake.script("block_funds", self._tampering_block(envelope))
