@@ -1,6 +1,7 @@
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 
+from odoo.addons.queue_job.exception import RetryableJobError
 from odoo.addons.queue_job.tests.common import trap_jobs
 
 from .statement_case import StatementCase, entry
@@ -227,6 +228,25 @@ class TestMatching(StatementCase):
         self.book(entry("D", 100, self.ids[0]))
         self.assertStates(self.envelope, "reconciled", "sent", "sent")
 
+    def test_a_payment_whose_batch_was_not_called_for_is_proved_by_nothing(self):
+        payment = self.disbursements(self.envelope)[0]
+        payment.state = "batched"
+        self.env.flush_all()
+        statement = self.book(entry("D", 100, self.ids[0]))
+        self.assertEqual(self.outcomes(statement), [("error", "NOT_SENT")])
+        with trap_jobs(), self.assertRaisesRegex(UserError, "does not allow this match"):
+            statement.line_ids.with_user(self.officer)._match_by_hand(payment, "by phone")
+        for status in ("accepted", "rejected"):
+            with trap_jobs():
+                [answer] = self.bank_api.update_status_of_disbursements(
+                    [{"disbursement_id": self.ids[0], "status": status}]
+                )
+            self.assertEqual(answer["response_error_codes"], ["STATUS_CONTRADICTS"])
+        self.assertStates(self.envelope, "batched", "sent", "sent")
+        self.env["g2p.bank.call"]._start("initiate_payment", "made", payment.batch_id)
+        self.book(entry("D", 100, self.ids[0]), number="2/1", opening="900,00")
+        self.assertStates(self.envelope, "reconciled", "sent", "sent")
+
     def test_a_debit_from_another_of_our_accounts_is_not_booked(self):
         self.create_account(self.bank, name="Other", account_number="TEST0002")
         statement = self.book(entry("D", 100, self.ids[0]), account="TEST0002")
@@ -241,6 +261,17 @@ class TestMatching(StatementCase):
         self.book(*(entry("D", 100, given) for given in self.ids))
         self.envelope._advance()
         self.assertEqual(self.envelope.state, "settled")
+
+    def test_a_statement_waits_for_the_ones_before_it(self):
+        first = self.statement(self.upload(self.text([entry("D", 100, self.ids[0])])))
+        text = self.text([entry("RD", 100, self.ids[0])], number="2/1", opening="900,00")
+        second = self.statement(self.upload(text))
+        with self.assertRaisesRegex(RetryableJobError, "comes first") as caught:
+            second._process_statement()
+        self.assertTrue(caught.exception.ignore_retry, "waiting is no attempt")
+        self.process(first)
+        self.process(second)
+        self.assertStates(self.envelope, "reversed", "sent", "sent")
 
     def test_slices_meet_the_same_end(self):
         self.env["ir.config_parameter"].set_param("g2p_bridge.match_size", "1")
@@ -311,8 +342,8 @@ class TestMatching(StatementCase):
 class TestWorklist(StatementCase):
     """What an officer does with entries that did not match."""
 
-    def line(self, *values, number="1/1"):
-        return self.book(entry(*values), number=number).line_ids.with_user(self.officer)
+    def line(self, *values, **text_values):
+        return self.book(entry(*values), **text_values).line_ids.with_user(self.officer)
 
     def test_a_charge_is_dismissed_with_a_note(self):
         line = self.line("D", "5,00", "CHARGES")
@@ -335,6 +366,10 @@ class TestWorklist(StatementCase):
         payment = self.disbursements(self.envelope)[0]
         with self.assertRaisesRegex(UserError, "amounts"):
             self.line("D", "99,00", "GARBLED")._match_by_hand(payment, "other amount")
+        self.create_account(self.bank, name="Other", account_number="TEST0002")
+        with self.assertRaisesRegex(UserError, "another account"):
+            line = self.line("D", 100, "GARBLED", account="TEST0002")
+            line._match_by_hand(payment, "other account")
         payment.state = "cancelled"
         self.env.flush_all()
         self.env.invalidate_all()
