@@ -1,6 +1,8 @@
 from contextlib import suppress
+from unittest.mock import patch
 
 from odoo import fields
+from odoo.sql_db import Cursor
 from odoo.tests import tagged
 
 from odoo.addons.g2p_bridge.connectors.errors import BankOutcomeUnknown, BankUnavailable
@@ -180,3 +182,10 @@ class TestDeadJobs(PipelineCase):
         self.assertFalse(envelopes._wake_job_runner())
         self.start(self.ready_envelope(cycle_code_mnemonic="other"), 15)
         self.assertTrue(envelopes._wake_job_runner())
+
+    def test_each_tick_of_the_cron_wakes_it(self):
+        self.start(self.ready_envelope(), 15)
+        with patch.object(Cursor, "execute", autospec=True, side_effect=Cursor.execute) as execute:
+            self.env["g2p.disbursement.envelope"]._cron_find_due_work()
+        queries = [str(call.args[1]) for call in execute.call_args_list]
+        self.assertEqual(sum("pg_notify('queue_job'" in query for query in queries), 1)
