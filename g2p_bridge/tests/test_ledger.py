@@ -34,6 +34,74 @@ BREAKAGES = {
         UPDATE g2p_disbursement_envelope
            SET state = 'settled', state_since = now() - interval '2 days'""",
 }
+#: rule -> what breaks another part of it than the break above
+FURTHER_BREAKAGES = (
+    ("STATES_DIFFER", "UPDATE g2p_disbursement SET amount = amount + 1 WHERE state = 'sent'"),
+    (
+        "DECLARED_DIFFERS",
+        "UPDATE g2p_disbursement_envelope"
+        " SET total_disbursement_amount = total_disbursement_amount + 1",
+    ),
+    (
+        "DECLARED_DIFFERS",
+        "UPDATE g2p_disbursement_envelope SET state = 'receiving', number_of_disbursements = 2",
+    ),
+    (
+        "DECLARED_DIFFERS",
+        "UPDATE g2p_disbursement_envelope SET state = 'cancelled', total_disbursement_amount = 299",
+    ),
+    (
+        "BATCH_DIFFERS",
+        "UPDATE g2p_disbursement_batch SET disbursement_count = disbursement_count + 1",
+    ),
+    ("PAYMENT_STATE", "UPDATE g2p_disbursement SET state = 'cancelled' WHERE state = 'sent'"),
+    ("PAYMENT_STATE", "UPDATE g2p_disbursement SET state = 'batched' WHERE state = 'sent'"),
+    (
+        "PAYMENT_STATE",
+        """UPDATE g2p_disbursement_batch SET state = 'ready';
+           UPDATE g2p_disbursement SET state = 'unknown' WHERE state = 'sent'""",
+    ),
+    ("PAYMENT_STATE", "UPDATE g2p_disbursement SET batch_id = 0 WHERE state = 'sent'"),
+    (
+        "PAYMENT_STATE",
+        """UPDATE g2p_disbursement_batch SET state = 'unknown';
+           UPDATE g2p_disbursement SET state = 'batched' WHERE state = 'sent'""",
+    ),
+    (
+        "ACKNOWLEDGEMENT_DIFFERS",
+        "UPDATE g2p_bank_call SET state = 'unknown' WHERE operation = 'initiate_payment'",
+    ),
+    ("ACKNOWLEDGEMENT_DIFFERS", "DELETE FROM g2p_bank_call WHERE operation = 'initiate_payment'"),
+    (
+        "ACKNOWLEDGEMENT_DIFFERS",
+        """UPDATE g2p_bank_call
+              SET answer = jsonb_set(answer::jsonb, '{rejected}', '[["SOMEBODY", "AC01"]]')
+            WHERE operation = 'initiate_payment'""",
+    ),
+    (
+        "ANSWER_NOT_BOOKED",
+        """UPDATE g2p_disbursement_batch SET state = 'unknown';
+           UPDATE g2p_bank_call
+              SET state = 'rejected', answered_at = answered_at - interval '2 hours'""",
+    ),
+    (
+        "PAID_WITHOUT_BLOCK",
+        "UPDATE g2p_disbursement_envelope SET funds_blocked_reference_number = NULL",
+    ),
+    (
+        "STATEMENT_DIFFERS",
+        """UPDATE g2p_account_statement_line SET outcome = 'error'
+            WHERE id = (SELECT max(id) FROM g2p_account_statement_line
+                         WHERE outcome = 'reconciled')""",
+    ),
+    (
+        "STATEMENT_DIFFERS",
+        """UPDATE g2p_account_statement_line SET matched_disbursement_id =
+                  (SELECT min(id) FROM g2p_disbursement) WHERE outcome = 'reconciled'""",
+    ),
+    ("ENTRY_DIFFERS", "UPDATE g2p_disbursement SET state = 'sent' WHERE state = 'reversed'"),
+    ("ENTRY_DIFFERS", "UPDATE g2p_account_statement SET account_id = %(account)s"),
+)
 
 
 @tagged("post_install", "-at_install")
@@ -80,6 +148,20 @@ class TestLedger(PipelineCase, StatementCase):
                 savepoint = self.env.cr.savepoint(flush=False)
                 with savepoint:
                     self.break_books(sql)
+                    self.assertIn(code, self.rules_broken())
+                    savepoint.rollback()
+                self.env.invalidate_all()
+        self.assertFalse(self.check())
+
+    def test_each_part_of_a_rule_has_a_break_that_it_finds(self):
+        """A rule of several conditions is not tested by a break of one of them."""
+        other = self.create_account(self.bank, name="Other", account_number="TEST0002")
+        for code, sql in FURTHER_BREAKAGES:
+            with self.subTest(code=code, sql=sql):
+                savepoint = self.env.cr.savepoint(flush=False)
+                with savepoint:
+                    self.env.flush_all()
+                    self.env.cr.execute(sql, {"account": other.id})
                     self.assertIn(code, self.rules_broken())
                     savepoint.rollback()
                 self.env.invalidate_all()
