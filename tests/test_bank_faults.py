@@ -58,8 +58,8 @@ def user(impatient):
     return "pbms-faults", impatient.create_user("pbms-faults", [PBMS_GROUP])
 
 
-def impatient_world(stack, user):
-    world = World(stack, bank_values=BANK_VALUES, user=user)
+def impatient_world(stack, user, **bank_values):
+    world = World(stack, bank_values={**BANK_VALUES, **bank_values}, user=user)
     world.link(beneficiaries(COUNT))
     return world
 
@@ -210,16 +210,20 @@ def killed_while_paying(stack, user, kill, endpoint="/initiate_payment"):
     :return: the world, after all has been sent
     """
     world = impatient_world(stack, user)
-    world.at_bank("/admin/faults", endpoint=endpoint, fault="delay", seconds=1.5, count=1)
-    send(world, COUNT)
-    is_payment = endpoint == "/initiate_payment"
-    worker = stack.wait_until(
-        lambda: calling_worker(world, is_payment), DEADLINE_S, "call under way"
-    )
-    kill(worker)
+    kill_in_call(world, kill, endpoint)
     press_on(world)
     world.settle()
     return world
+
+
+def kill_in_call(world, kill, endpoint):
+    world.at_bank("/admin/faults", endpoint=endpoint, fault="delay", seconds=1.5, count=1)
+    send(world, COUNT)
+    is_payment = endpoint == "/initiate_payment"
+    worker = world.stack.wait_until(
+        lambda: calling_worker(world, is_payment), DEADLINE_S, "call under way"
+    )
+    kill(worker)
 
 
 def calling_worker(world, is_payment, server="server"):
@@ -234,17 +238,41 @@ def calling_worker(world, is_payment, server="server"):
     return None
 
 
+def kill_worker(worker):
+    os.kill(worker, signal.SIGKILL)
+
+
 def test_a_worker_killed_while_it_pays_costs_nothing(impatient, user):
-    world = killed_while_paying(impatient, user, lambda worker: os.kill(worker, signal.SIGKILL))
-    assert_each_paid_once(world)
+    assert_each_paid_once(killed_while_paying(impatient, user, kill_worker))
 
 
 @pytest.mark.parametrize("endpoint", ["/check_funds", "/block_funds"])
 def test_a_worker_killed_while_it_asks_for_funds_costs_nothing(impatient, user, endpoint):
-    def kill(worker):
-        os.kill(worker, signal.SIGKILL)
+    assert_each_paid_once(killed_while_paying(impatient, user, kill_worker, endpoint))
 
-    assert_each_paid_once(killed_while_paying(impatient, user, kill, endpoint))
+
+@pytest.mark.parametrize("endpoint", ["/block_funds", "/initiate_payment"])
+def test_a_worker_killed_at_a_bank_without_keys_is_followed_by_no_second_call(
+    impatient, user, endpoint
+):
+    """The bank would do it again and cannot be asked: only the row committed before knows of it."""
+    world = impatient_world(impatient, user, connector="example_plain")
+    kill_in_call(world, kill_worker, endpoint)
+    is_payment = endpoint == "/initiate_payment"
+
+    def is_noticed():
+        press_on(world, deadline_s=1)
+        status = world.pbms.status()
+        shipped, unknown = (status[f"number_of_disbursements_{n}"] for n in ("shipped", "unknown"))
+        return (shipped, unknown) == (COUNT - 10, 10) if is_payment else status["attention_code"]
+
+    world.stack.wait_until(is_noticed, DEADLINE_S, "word that nobody can know")
+    press_on(world, deadline_s=5)
+    assert is_noticed()
+    ledger = world.ledger()
+    assert len(ledger["payments"]) == (COUNT if is_payment else 0)
+    assert {payment["times_ordered"] for payment in ledger["payments"]} <= {1}
+    assert (ledger["refused_orders"], len(ledger["blocks"])) == ([], 1)
 
 
 def test_a_server_killed_while_it_pays_costs_nothing(impatient, user):
