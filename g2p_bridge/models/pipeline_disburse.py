@@ -169,6 +169,8 @@ class DisbursementBatch(models.Model):
         self._lock_for_job("the batch is under way", seconds=5)
         if self.state not in ("ready", "unknown") or self.envelope_id.is_paused:
             return f"not due ({self.state})"
+        if self.state == "ready" and not self._is_as_approved():
+            return "waits for approval"
         self._take_slot()
         call = self._start_call()
         try:
@@ -191,6 +193,22 @@ class DisbursementBatch(models.Model):
             )
         )
         return self.state
+
+    def _is_as_approved(self):
+        """Say whether the batch pays what was approved; if not, put it before an approver.
+
+        It was looked at when it was formed, but may have stood ready for days since.
+        """
+        envelope = self.envelope_id
+        if not envelope.approval_required:
+            return True
+        approval, payment_ids = envelope.approval_ids[:1], self.disbursement_ids.ids
+        if envelope._has_approval() and envelope._is_as_approved(approval, payment_ids):
+            return True
+        envelope._lock_for_job("a step is under way", seconds=2)
+        if envelope.state == "needs_attention" and envelope._lacks_approval():
+            return False  # another batch said so, or the cancellation
+        return envelope._check_approval(payment_ids)
 
     def _take_slot(self):
         """Take one of the parallel calls that the bank allows, until the end of the transaction.

@@ -91,6 +91,37 @@ class TestApprovals(PipelineCase):
         self.assertStopped(envelope)
         self.assertEqual(envelope.resume_state, "funds_blocked")
 
+    def ready_batches(self):
+        """Return an approved envelope with two batches that stand ready."""
+        envelope = self.approved()
+        with trap_jobs():
+            envelope._check_funds_with_bank()
+            envelope._block_funds_with_bank()
+            envelope._resolve(0, 2**31 - 1)
+            envelope._form_batches()
+        self.assertEqual(envelope.batch_ids.mapped("state"), ["ready", "ready"])
+        return envelope
+
+    def test_a_payment_changed_in_a_batch_that_stands_ready_is_not_sent(self):
+        envelope = self.ready_batches()
+        self.tamper(envelope, "amount = amount + 1")
+        self.run_jobs(envelope._enqueue_ready_batches)
+        self.assertStopped(envelope)
+        self.assertEqual(envelope.batch_ids.mapped("state"), ["ready", "ready"])
+        self.assertIn("It was changed after", envelope.attention_message)
+        self.tamper(envelope, "amount = amount - 1")
+        self.run_jobs(envelope.with_user(self.approver).action_approve)
+        self.assertStates(envelope, "sent", "sent", "sent")
+        self.assertNothingTwice()
+
+    def test_a_batch_that_stands_ready_is_not_sent_once_the_approval_is_void(self):
+        envelope = self.ready_batches()
+        envelope.approval_ids.voided_at = envelope.approved_at
+        self.run_jobs(envelope._enqueue_ready_batches)
+        self.assertStopped(envelope, "APPROVAL_MISSING")
+        self.run_jobs(envelope.with_user(self.approver).action_approve)
+        self.assertStates(envelope, "sent", "sent", "sent")
+
     def _tampering_block(self, envelope):
         def block(account, amount, key):
             self.tamper(envelope, "beneficiary_name = 'Somebody else'")
