@@ -667,6 +667,23 @@ class TestFaults(SimulatorCase):
         [fault] = self.bank.get("/admin/faults").json()["faults"]
         self.assertEqual(fault["hits"], 2)
 
+    def test_a_fault_may_be_meant_for_one_account(self):
+        self.bank.fault("error_before", "/block_funds", account_number="another")
+        self.assertEqual(self.try_block().status_code, 200)
+        self.bank.fault("error_before", "/block_funds", account_number=ACCOUNT)
+        self.assertEqual(self.try_block().status_code, 500)
+
+    def test_calls_under_way_at_the_same_time_are_counted_for_each_account(self):
+        bank = self.start_bank()
+        bank.fault("delay", "/block_funds", count=2, seconds=1)
+        body = {"account_number": ACCOUNT, "currency": "USD", "amount": 1}
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda _call: bank.ask("/block_funds", body), range(2)))
+        bank.ask("/block_funds", body)
+        [count] = bank.get("/admin/calls").json()["calls"]
+        self.assertEqual(count["account_number"], ACCOUNT)
+        self.assertEqual([count[name] for name in ("calls", "under_way", "peak")], [3, 0, 2])
+
     def test_a_chance_is_the_same_for_the_same_seed(self):
         patterns = set()
         for _time in range(2):

@@ -27,6 +27,7 @@ def rules(app):
         ("/admin/statements", "POST", _make_statements),
         ("/admin/statements/<int:statement_id>", "GET", _read_statement),
         ("/admin/uploader", "POST", _set_uploader),
+        ("/admin/calls", "GET", _list_calls),
         ("/admin/faults", "GET", _list_faults),
         ("/admin/faults", "POST", _add_fault),
         ("/admin/faults", "DELETE", _clear_faults),
@@ -155,6 +156,10 @@ def _set_uploader(app, request):
     body = _body(request, "url", optional=("key",))
     app.uploader.configure(_text(body, "url"), _text(body, "key"))
     return to_json({"status": "success"})
+
+
+def _list_calls(app, _request):
+    return to_json({"calls": app.under_way.listing()})
 
 
 def _list_faults(app, _request):

@@ -15,6 +15,7 @@ from . import admin, ledger, pages, shapes, signature
 from .answers import errors, to_json
 from .bank import KeyReused
 from .faults import AFTER, BEFORE
+from .under_way import UnderWay, account_of
 
 #: initiate_payment of 10,000 payments has 8 MB
 MAX_BODY = 64 * 1024 * 1024
@@ -37,6 +38,7 @@ class ExampleBankApp:
         self.bank = bank
         self.faults = faults
         self.uploader = uploader
+        self.under_way = UnderWay()
         self.refuse = refuse
         self._api_key = api_key
         self._public_key = public_key
@@ -100,7 +102,11 @@ class ExampleBankApp:
         """The answer of the handler, with what a fault makes of it."""
         if not _is_wire(request):
             return handle()
-        fault = self.faults.draw(request.path)
+        account_number = account_of(request.get_data())
+        with self.under_way.call(request.path, account_number):
+            return self._meet(self.faults.draw(request.path, account_number), request, handle)
+
+    def _meet(self, fault, request, handle):
         if fault is None:
             return handle()
         if fault.fault in BEFORE and (answer := self._before(fault, request)):

@@ -35,6 +35,7 @@ class Fault:
 
     fault: str
     endpoint: str = "*"
+    account_number: str = "*"
     count: int | None = 1  # how often; None: until it is cleared
     skip: int = 0  # calls that pass before it begins
     probability: float = 1.0
@@ -83,11 +84,13 @@ class Faults:
         with self._lock:
             return [dict(vars(fault)) for fault in self._faults]
 
-    def draw(self, endpoint):
+    def draw(self, endpoint, account_number=""):
         """The fault that hits this call, or None; the oldest one that applies wins."""
         with self._lock:
             for fault in self._faults:
-                if fault.endpoint in ("*", endpoint) and not fault.is_spent and self._hits(fault):
+                is_meant = fault.endpoint in ("*", endpoint)
+                is_meant = is_meant and fault.account_number in ("*", account_number)
+                if is_meant and not fault.is_spent and self._hits(fault):
                     fault.hits += 1
                     return fault
         return None
