@@ -18,6 +18,7 @@ from . import (
     pipeline_common,
     pipeline_funds,
     pipeline_resolve,
+    pipeline_turns,
     pipeline_disburse,
     statement_numbers,
     pipeline_statement,

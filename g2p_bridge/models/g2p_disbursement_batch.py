@@ -78,7 +78,7 @@ class DisbursementBatch(models.Model):
     unknown_amount = fields.Monetary(compute="_compute_totals")
 
     _name_uniq = models.Constraint("UNIQUE (name)", "Batch name exists already.")
-    _open_idx = models.Index("(envelope_id, state) WHERE state IN ('ready', 'unknown')")
+    _open_idx = models.Index("(envelope_id, state, id) WHERE state IN ('ready', 'unknown')")
 
     @api.depends("journal_ids")
     def _compute_totals(self):

@@ -2,7 +2,7 @@ from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
 
-from odoo import SUPERUSER_ID, api, fields, models
+from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
@@ -35,7 +35,7 @@ class DisbursementEnvelope(models.Model):
         self._enqueue_advance()
 
     def _form_batches(self):
-        """Put a round of resolved payments into batches, and have all ready ones sent."""
+        """Put a round of resolved payments into batches, and have ready ones sent."""
         size = self.bank_id.max_batch_size
         rows = self.env.execute_query(
             SQL(
@@ -54,18 +54,13 @@ class DisbursementEnvelope(models.Model):
         )
         if rows and not self._check_approval([row_id for row_id, _destination in rows]):
             return self.state
-        batches = self.env["g2p.disbursement.batch"]
         if rows:
-            batches = self._create_batches(rows, size)
+            self._create_batches(rows, size)
             if self.state != "disbursing":
                 self._set_disbursing()
         if len(rows) == size * BATCHES_PER_ROUND:
-            # the last round looks after those whose job was lost: to look in each round costs a
-            # query for each ready batch of a big envelope
-            batches._enqueue_disburse()
             self._enqueue_advance()
-        else:
-            self._enqueue_ready_batches()
+        self.bank_id._enqueue_ready()
         if self.state == "funds_blocked":
             return self._settle_if_ended()
         return self._set_disbursed_if_done()
@@ -80,17 +75,20 @@ class DisbursementEnvelope(models.Model):
             for start in range(0, len(ids), size)
         ]
         first = self.batch_count + 1
-        batch_model = self.env["g2p.disbursement.batch"]
         # no chatter of what every batch does: the record itself and its bank calls say when
-        batches = batch_model.with_context(tracking_disable=True).create(
-            [
-                {
-                    "name": f"{self.disbursement_envelope_id}-{first + index}",
-                    "envelope_id": self.id,
-                    "destination_bank_code": destination or False,
-                }
-                for index, (destination, _ids) in enumerate(parts)
-            ]
+        batches = (
+            self.env["g2p.disbursement.batch"]
+            .with_context(tracking_disable=True)
+            .create(
+                [
+                    {
+                        "name": f"{self.disbursement_envelope_id}-{first + index}",
+                        "envelope_id": self.id,
+                        "destination_bank_code": destination or False,
+                    }
+                    for index, (destination, _ids) in enumerate(parts)
+                ]
+            )
         )
         members = [
             (row_id, batch.id)
@@ -115,12 +113,6 @@ class DisbursementEnvelope(models.Model):
         )
         for _envelope, batch_id, count, amount in moved:
             batches.browse(batch_id).write({"disbursement_count": count, "total_amount": amount})
-        return batch_model.browse(batches.ids)
-
-    def _enqueue_ready_batches(self):
-        self.env["g2p.disbursement.batch"].search(
-            [("envelope_id", "=", self.id), ("state", "=", "ready")], order="id"
-        )._enqueue_disburse()
 
     def _set_disbursed_if_done(self):
         """All is with the bank when no batch is open and nothing payable is left."""
@@ -148,13 +140,8 @@ class DisbursementBatch(models.Model):
     _inherit = "g2p.disbursement.batch"
 
     def _enqueue_disburse(self):
-        for batch in self:
-            batch.with_user(SUPERUSER_ID).with_delay(
-                identity_key=f"disburse:{batch.id}",
-                channel=batch.bank_id._job_channel(),
-                description=self.env._("Send batch %s", batch.name),
-                max_retries=self.env["g2p.bridge"]._parameter("max_attempts"),
-            )._disburse_funds_from_bank()
+        for bank, batches in self.grouped("bank_id").items():
+            bank._enqueue_batches([(batch.id, batch.name) for batch in batches])
 
     @api.private
     def _disburse_funds_from_bank(self):
@@ -168,8 +155,10 @@ class DisbursementBatch(models.Model):
         self.ensure_one()
         self._lock_for_job("the batch is under way", seconds=5)
         if self.state not in ("ready", "unknown") or self.envelope_id.is_paused:
+            self.bank_id._enqueue_next(self)
             return f"not due ({self.state})"
         if self.state == "ready" and not self._is_as_approved():
+            self.bank_id._enqueue_next(self)
             return "waits for approval"
         self._take_slot()
         call = self._start_call()
@@ -184,6 +173,7 @@ class DisbursementBatch(models.Model):
                 self._set_unknown(error.code, str(error)[:200])
         else:
             self._set_acknowledged(acknowledgement)
+        self.bank_id._enqueue_next(self)
         self.envelope_id._enqueue_advance_if_last(
             SQL(
                 "EXISTS (SELECT FROM g2p_disbursement_batch WHERE envelope_id = %s"

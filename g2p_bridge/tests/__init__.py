@@ -24,6 +24,7 @@ from . import (
     test_statements,
     test_states,
     test_totals,
+    test_turns,
     test_views,
     test_wizards,
 )
