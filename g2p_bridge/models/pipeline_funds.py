@@ -3,6 +3,7 @@ from decimal import Decimal
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.tools import SQL
 
 from ..connectors.errors import BankOutcomeUnknown, BankRejected, BankUnavailable
 from .ledger_rules import DRAWN, TO_PAY
@@ -18,8 +19,9 @@ class DisbursementEnvelope(models.Model):
 
     _inherit = "g2p.disbursement.envelope"
 
+    #: by bank, for one without release holds its blocks for ever
     _release_idx = models.Index(
-        "(id) WHERE state IN ('settled', 'cancelled') AND funds_released_at IS NULL"
+        "(bank_id, id) WHERE state IN ('settled', 'cancelled') AND funds_released_at IS NULL"
     )
 
     @api.depends("journal_ids", "funds_blocked_amount", "funds_released_at")
@@ -359,29 +361,26 @@ class DisbursementEnvelope(models.Model):
 
     def _find_held_funds(self, limit):
         """Return ended envelopes whose block, known or lost, is not released yet."""
-        blocks = self.env["g2p.bank.call"].search(
-            [
-                ("operation", "=", "block_funds"),
-                ("state", "in", ["started", "unknown", "answered"]),
-                ("envelope_id.state", "in", ["settled", "cancelled"]),
-                ("envelope_id.funds_released_at", "=", False),
-            ]
+        self.flush_model()
+        ids = self.env.execute_query(
+            SQL(
+                """
+                SELECT id FROM g2p_disbursement_envelope e
+                 WHERE state IN ('settled', 'cancelled') AND funds_released_at IS NULL
+                   AND bank_id = ANY(%(banks)s)
+                   AND (next_release_at IS NULL OR next_release_at <= %(now)s)
+                   AND (funds_blocked_reference_number <> ''
+                     OR EXISTS (SELECT FROM g2p_bank_call
+                                 WHERE envelope_id = e.id AND operation = 'block_funds'
+                                   AND state IN ('started', 'unknown', 'answered')))
+                 ORDER BY id LIMIT %(limit)s
+                """,
+                banks=self.env["g2p.sponsor.bank"]._find_releasing().ids,
+                now=fields.Datetime.now(),
+                limit=limit,
+            )
         )
-        return self.search(
-            [
-                ("state", "in", ["settled", "cancelled"]),
-                ("funds_released_at", "=", False),
-                ("bank_id", "in", self.env["g2p.sponsor.bank"]._find_releasing().ids),
-                "|",
-                ("next_release_at", "=", False),
-                ("next_release_at", "<=", fields.Datetime.now()),
-                "|",
-                ("funds_blocked_reference_number", "!=", False),
-                ("id", "in", blocks.envelope_id.ids),
-            ],
-            limit=limit,
-            order="id",
-        )
+        return self.browse(envelope_id for (envelope_id,) in ids)
 
     # -- shared ---------------------------------------------------------------------------------
 

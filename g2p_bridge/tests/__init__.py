@@ -11,6 +11,7 @@ from . import (
     test_connector_signing,
     test_facade_disbursements,
     test_facade_envelope,
+    test_idle,
     test_ledger,
     test_lost_jobs,
     test_pipeline,
