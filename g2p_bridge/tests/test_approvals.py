@@ -105,7 +105,7 @@ class TestApprovals(PipelineCase):
     def test_a_payment_changed_in_a_batch_that_stands_ready_is_not_sent(self):
         envelope = self.ready_batches()
         self.tamper(envelope, "amount = amount + 1")
-        self.run_jobs(envelope._enqueue_ready_batches)
+        self.run_jobs(envelope.bank_id._enqueue_ready)
         self.assertStopped(envelope)
         self.assertEqual(envelope.batch_ids.mapped("state"), ["ready", "ready"])
         self.assertIn("It was changed after", envelope.attention_message)
@@ -117,7 +117,7 @@ class TestApprovals(PipelineCase):
     def test_a_batch_that_stands_ready_is_not_sent_once_the_approval_is_void(self):
         envelope = self.ready_batches()
         envelope.approval_ids.voided_at = envelope.approved_at
-        self.run_jobs(envelope._enqueue_ready_batches)
+        self.run_jobs(envelope.bank_id._enqueue_ready)
         self.assertStopped(envelope, "APPROVAL_MISSING")
         self.run_jobs(envelope.with_user(self.approver).action_approve)
         self.assertStates(envelope, "sent", "sent", "sent")
