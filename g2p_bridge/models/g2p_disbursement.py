@@ -118,22 +118,46 @@ class Disbursement(models.Model):
 
     @api.private
     def _bulk_transition(
-        self, target, where, *, cause, assign=None, from_clause=None, is_withdrawal=False
+        self,
+        target,
+        where,
+        *,
+        cause,
+        assign=None,
+        from_clause=None,
+        source=None,
+        then=None,
+        is_withdrawal=False,
     ):
         """Move every disbursement that meets ``where`` to ``target``; the only writer of states.
 
         One statement per source state, whatever the number of rows; each adds its journal rows.
+        Where ``from_clause`` tells the source states itself, one statement for all of them.
 
         :param str target: state to reach
         :param SQL where: condition on the alias ``d`` (and what ``from_clause`` adds)
         :param str cause: what did it, for the journal
         :param SQL assign: further assignments (``reason_code = v.code``)
         :param SQL from_clause: further tables
+        :param SQL source: column of ``from_clause`` with the state that it found the payment in
+        :param SQL then: further steps of the same statement, as common table expressions
+            (``name AS (...)``) that read ``moved``: id, envelope_id, batch_id, amount, source,
+            last_line_id
         :return: list of (envelope id, batch id, count, amount) that moved
         """
         self.env.flush_all()
+        allowed = self._TRANSITIONS[target]
+        # The planner's statistics may be of a minute ago, when no payment was in this state: for
+        # one row it would join by a loop over all, for hours. So where it joins, it may not know
+        # that this is a column.
+        state = SQL("d.state || ''") if from_clause else SQL("d.state")
+        if source:
+            # the row must still be as it was found: a statement in READ COMMITTED looks again
+            ways = [(source, SQL("%s = %s AND %s = ANY(%s)", state, source, source, list(allowed)))]
+        else:
+            ways = [(SQL("%s", name), SQL("%s = %s", state, name)) for name in allowed]
         moved = []
-        for source in self._TRANSITIONS[target]:
+        for source_, is_due in ways:
             # not env.execute_query: when a caller cancels one of the rows meanwhile, that would put
             # the statement into the log as an error, account numbers included
             self.env.cr.execute(
@@ -144,26 +168,25 @@ class Disbursement(models.Model):
                            SET state = %(target)s, state_since = %(now)s,
                                changed_xid = pg_current_xact_id()::text::bigint %(assign)s
                                %(from_clause)s
-                         WHERE %(state)s = %(source)s AND %(where)s
-                     RETURNING d.envelope_id, d.batch_id, d.amount)
+                         WHERE %(is_due)s AND %(where)s
+                     RETURNING d.id, d.envelope_id, d.batch_id, d.amount, d.last_line_id,
+                               %(source)s AS source) %(then)s
                     INSERT INTO g2p_disbursement_journal
                            (envelope_id, batch_id, source, target, disbursement_count, amount,
                             cause, user_id, created_at, is_withdrawal)
-                    SELECT envelope_id, batch_id, %(source)s, %(target)s, count(*), sum(amount),
+                    SELECT envelope_id, batch_id, source, %(target)s, count(*), sum(amount),
                            %(cause)s, %(uid)s, %(now)s, %(is_withdrawal)s
-                      FROM moved GROUP BY envelope_id, batch_id
+                      FROM moved GROUP BY envelope_id, batch_id, source
                     RETURNING envelope_id, batch_id, disbursement_count, amount
                     """,
                     target=target,
-                    source=source,
-                    # The planner's statistics may be of a minute ago, when no payment was in this
-                    # state: for one row it would join by a loop over all, for hours. So where it
-                    # joins, it may not know that this is a column.
-                    state=SQL("d.state || ''") if from_clause else SQL("d.state"),
+                    source=source_,
+                    is_due=is_due,
                     now=fields.Datetime.now(),
                     assign=SQL(", %s", assign) if assign else SQL(),
                     from_clause=SQL("FROM %s", from_clause) if from_clause else SQL(),
                     where=where,
+                    then=SQL(", %s", then) if then else SQL(),
                     cause=cause,
                     uid=self.env.uid,
                     is_withdrawal=is_withdrawal,

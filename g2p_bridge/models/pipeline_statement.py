@@ -346,8 +346,8 @@ class AccountStatement(models.Model):
         wanted = SQL("l.mark = %s", mark) if mark else SQL("TRUE")
         claims = SQL(
             """
-            (SELECT DISTINCT ON (c.id) c.id AS payment_id, l.id AS line_id, l.bank_reference,
-                    l.reversal_reason
+            (SELECT DISTINCT ON (c.id) c.id AS payment_id, c.state AS source, l.id AS line_id,
+                    l.bank_reference, l.reversal_reason
                FROM g2p_account_statement_line l
                JOIN g2p_disbursement c ON c.disbursement_id = l.disbursement_reference
                JOIN g2p_disbursement_envelope e ON e.id = c.envelope_id
@@ -369,20 +369,17 @@ class AccountStatement(models.Model):
             cause=self._cause(),
             assign=SQL("%s, last_line_id = claim.line_id", assign),
             from_clause=claims,
-        )
-        self.env.cr.execute(
-            SQL(
+            source=SQL("claim.source"),
+            then=SQL(
                 """
-                UPDATE g2p_account_statement_line l
-                   SET outcome = %(target)s, matched_disbursement_id = d.id,
-                       envelope_id = d.envelope_id, error_reason = NULL
-                  FROM g2p_disbursement d
-                 WHERE %(lines)s AND d.disbursement_id = l.disbursement_reference
-                   AND d.last_line_id = l.id AND d.state = %(target)s
+                booked AS (
+                    UPDATE g2p_account_statement_line l
+                       SET outcome = %s, matched_disbursement_id = moved.id,
+                           envelope_id = moved.envelope_id, error_reason = NULL
+                      FROM moved WHERE l.id = moved.last_line_id)
                 """,
-                target=target,
-                lines=lines,
-            )
+                target,
+            ),
         )
         self.env.cr.execute(
             SQL(
