@@ -36,19 +36,21 @@ class StateMixin(models.AbstractModel):
     )
 
     @api.private
-    def _lock_for_job(self, busy, seconds):
+    def _lock_for_job(self, busy, seconds, *, is_shared=False):
         """Lock the record until the end of the job, and see it as it is now.
 
         :param str busy: why the job has to wait where another holds the record
         :param int seconds: until the next try then
+        :param bool is_shared: others may hold it beside us that ask for no more than that
         :raise RetryableJobError: another holds it, or it changed since our snapshot (callers cancel
             while jobs run): neither costs a try, nor is it an error for the log
         """
         self.ensure_one()
         query = SQL(
-            "SELECT id FROM %s WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED",
+            "SELECT id FROM %s WHERE id = %s FOR %s SKIP LOCKED",
             SQL.identifier(self._table),
             self.id,
+            SQL("SHARE") if is_shared else SQL("NO KEY UPDATE"),
         )
         try:
             self.env.cr.execute(query, log_exceptions=False)

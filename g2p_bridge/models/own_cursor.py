@@ -22,3 +22,10 @@ def own_cursor(env):
 def lock_for_transaction(cr, name):
     """Wait for, and hold until the end of the transaction, the advisory lock of that name."""
     cr.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+
+
+def try_lock_for_transaction(cr, name):
+    """Hold the advisory lock of that name like :func:`lock_for_transaction`, or say False."""
+    cr.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+    [is_held] = cr.fetchone()
+    return is_held

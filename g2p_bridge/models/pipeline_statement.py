@@ -1,5 +1,6 @@
 import hashlib
-from types import SimpleNamespace
+
+from psycopg2.errors import DeadlockDetected, SerializationFailure
 
 from odoo import SUPERUSER_ID, api, fields, models
 from odoo.exceptions import ConcurrencyError, UserError
@@ -10,7 +11,7 @@ from odoo.addons.queue_job.exception import RetryableJobError
 from ..connectors.errors import StatementInvalid
 from ..services.disbursement_id import new_ids
 from .g2p_bridge_error import BridgeError
-from .own_cursor import lock_for_transaction, own_cursor
+from .own_cursor import lock_for_transaction, own_cursor, try_lock_for_transaction
 from .roles import OFFICER, check_role
 from .statement_numbers import NumberedStatement
 
@@ -218,51 +219,109 @@ class AccountStatement(models.Model):
     def action_process_statement(self):
         """Match the entries that have no outcome yet (job)."""
         self._check_officer()
-        self.filtered(lambda statement: statement.state == "received")._enqueue_process()
+        self.filtered(lambda statement: statement.state == "received")._enqueue_matching()
 
-    def _enqueue_process(self, step="debits", after_id=0):
-        for statement in self.filtered(lambda s: s.state == "received"):
-            statement.with_user(SUPERUSER_ID).with_delay(
-                identity_key=f"process_statement:{statement.id}:{step}:{after_id}",
-                channel=statement.bank_id._job_channel(),
-                description=self.env._("Match statement %s", statement.display_name),
-                max_retries=self.env["g2p.bridge"]._parameter("max_attempts"),
-            )._process_statement(step, after_id)
+    def _enqueue_process(self):
+        """Have statements matched; each account's one after the other, in the order they came.
+
+        Where an earlier one is still to be matched, its last job enqueues the next.
+        """
+        self.env.flush_all()
+        due = self.filtered(lambda statement: statement.state == "received").sorted("id")
+        for account, statements in sorted(due.grouped("account_id").items(), key=_id_of_first):
+            # whatever is received below the first: this upload's own are not committed yet
+            if not self._find_received(account, SQL("id < %s", statements[0].id)):
+                statements[0]._enqueue_matching()
+
+    def _enqueue_next(self):
+        """Have the next statement of the account matched."""
+        self.env.flush_all()
+        if next_id := self._find_received(self.account_id, SQL("id <> %s", self.id)):
+            # it may have come after our snapshot: nothing of it is read here
+            self.browse(next_id)._delayed(self.bank_id, self.account_id)._process_statement()
+
+    def _find_received(self, account, condition):
+        """Return the id of the account's first statement that is to be matched, or None.
+
+        Of an upload and a last job at the same time, the second to commit sees the other: each
+        holds an advisory lock from here to its commit, and asks past its own snapshot.
+        """
+        lock_for_transaction(self.env.cr, f"g2p.account.statement.next:{account.id}")
+        with own_cursor(self.env) as cr:
+            cr.execute(
+                SQL(
+                    "SELECT min(id) FROM g2p_account_statement"
+                    " WHERE account_id = %s AND state = 'received' AND %s",
+                    account.id,
+                    condition,
+                )
+            )
+            [found] = cr.fetchone()
+        return found
+
+    def _enqueue_matching(self, step="debits", after=0, up_to=None):
+        for statement in self:
+            statement._delayed(
+                statement.bank_id, statement, f"{step}:{after}:{up_to}"
+            )._process_statement(step, after, up_to)
+
+    def _delayed(self, bank, subject, part="debits:0:None"):
+        """Return the statement as a delayable; jobs run as OdooBot, whoever called."""
+        return self.with_user(SUPERUSER_ID).with_delay(
+            identity_key=f"process_statement:{self.id}:{part}",
+            channel=bank._job_channel(),
+            description=self.env._("Match statement %s", subject.display_name),
+            max_retries=self.env["g2p.bridge"]._parameter("max_attempts"),
+        )
 
     @api.model
     def _enqueue_unprocessed(self, limit):
-        """Enqueue statements that stand without outcome, the oldest of each account first."""
-        self.search([("state", "=", "received")], limit=limit, order="id")._enqueue_process()
+        """Enqueue statements that stand without outcome, the oldest of each account."""
+        ids = self.env.execute_query(
+            SQL(
+                """
+                SELECT min(id) FROM g2p_account_statement WHERE state = 'received'
+                 GROUP BY account_id ORDER BY min(id) LIMIT %s
+                """,
+                limit,
+            )
+        )
+        self.browse(row[0] for row in ids)._enqueue_matching()
 
     @api.private
-    def _process_statement(self, step="debits", after_id=0):
-        """Match one slice of the statement's entries, then enqueue the next (queue job).
+    def _process_statement(self, step="debits", after=0, up_to=None):
+        """Match a part of the statement's entries (queue job).
 
         Debits first, then what brings money back, so that a return in the same statement finds
-        its debit. May run any number of times: only entries without outcome are taken.
+        its debit. Without ``up_to`` the debits are shared out: slices for jobs of their own, which
+        may run at the same time; the last of them to end has the rest matched. One slice is done
+        at once. May run any number of times: only entries without outcome are taken.
 
         :param str step: ``debits`` or ``credits``
-        :param int after_id: entries up to this database id are done
+        :param int after: entries up to this place in the statement (1-based) are none of ours
+        :param int up_to: of debits: the last place of the slice
         """
         self.ensure_one()
-        self._lock_for_job("the statement is being matched", seconds=5)
+        is_slice = up_to is not None
+        self._lock_for_job("the statement is being matched", seconds=5, is_shared=is_slice)
         if self.state != "received":
             return f"not due ({self.state})"
         if self._has_earlier_unprocessed():
             raise RetryableJobError(
                 "an earlier statement comes first", seconds=2, ignore_retry=True
             )
-        slice_ = self._next_slice(step, after_id)
-        if slice_.last_id:
-            self._match(step, slice_)
-        if slice_.is_full:
-            self._enqueue_process(step, slice_.last_id)
-        elif step == "debits":
-            self._enqueue_process("credits", 0)
-        else:
-            self._set_processed()
-            self._enqueue_envelopes()
-        return f"{step} up to {slice_.last_id}"
+        if step == "credits":
+            return self._match_credits(after)
+        if is_slice:
+            return self._match_slice(after, up_to)
+        slices = self._pending_slices()
+        if len(slices) > 1:
+            for slice_ in slices:
+                self._enqueue_matching("debits", *slice_)
+            return f"{len(slices)} slices"
+        for slice_ in slices:
+            self._match("debits", *slice_)
+        return self._match_credits(0)
 
     def _has_earlier_unprocessed(self):
         return bool(
@@ -276,43 +335,95 @@ class AccountStatement(models.Model):
             )
         )
 
-    def _next_slice(self, step, after_id):
+    def _pending_slices(self):
+        """Return (after, up to) of the slices in which debits have no outcome yet."""
         size = self.env["g2p.bridge"]._parameter("match_size")
-        [(count, last_id)] = self.env.execute_query(
+        return self.env.execute_query(
             SQL(
                 """
-                SELECT count(*), max(id)
-                  FROM (SELECT id FROM g2p_account_statement_line
-                         WHERE statement_id = %s AND outcome = 'pending' AND mark = ANY(%s)
-                           AND id > %s ORDER BY id LIMIT %s) part
+                SELECT part * %(size)s, (part + 1) * %(size)s
+                  FROM (SELECT DISTINCT (l.entry_sequence - 1) / %(size)s AS part
+                          FROM g2p_account_statement_line l WHERE %(pending)s) parts
+                 ORDER BY part
                 """,
-                self.id,
-                list(PASSES[step]),
-                after_id,
+                size=size,
+                pending=self._pending("debits"),
+            )
+        )
+
+    def _pending(self, step=None):
+        """Return the condition on entries, as ``l``, that have no outcome yet."""
+        marks = SQL("AND l.mark = ANY(%s)", list(PASSES[step])) if step else SQL()
+        return SQL("l.statement_id = %s AND l.outcome = 'pending' %s", self.id, marks)
+
+    def _has_pending(self, cr, condition):
+        """Say whether an entry is left. Slices end in about their order: the last ones tell."""
+        cr.execute(
+            SQL(
+                "SELECT 1 FROM g2p_account_statement_line l WHERE %s"
+                " ORDER BY l.entry_sequence DESC LIMIT 1",
+                condition,
+            )
+        )
+        return bool(cr.fetchone())
+
+    def _match_slice(self, after, up_to):
+        """Match a slice of debits, beside others; the last one to end has the rest matched."""
+        name = f"g2p.account.statement.slice:{self.id}:{after}"
+        if not try_lock_for_transaction(self.env.cr, name):
+            raise RetryableJobError("the slice is being matched", seconds=5, ignore_retry=True)
+        try:
+            self._match("debits", after, up_to)
+        except (SerializationFailure, DeadlockDetected) as error:
+            # another slice has a debit of the same payment: the first to commit is the one
+            raise RetryableJobError("it changed", seconds=1, ignore_retry=True) from error
+        lock_for_transaction(self.env.cr, f"g2p.account.statement.slices:{self.id}")
+        others = SQL(
+            "%s AND NOT l.entry_sequence BETWEEN %s AND %s",
+            self._pending("debits"),
+            after + 1,
+            up_to,
+        )
+        with own_cursor(self.env) as cr:
+            is_last = not self._has_pending(cr, others)
+        if is_last:
+            self._enqueue_matching("credits")
+        return f"debits up to {up_to}"
+
+    def _match_credits(self, after):
+        """Match a slice of what brings money back; the last one ends the statement."""
+        size = self.env["g2p.bridge"]._parameter("match_size")
+        [(count, last)] = self.env.execute_query(
+            SQL(
+                """
+                SELECT count(*), max(entry_sequence)
+                  FROM (SELECT l.entry_sequence FROM g2p_account_statement_line l
+                         WHERE %s AND l.entry_sequence > %s
+                         ORDER BY l.entry_sequence LIMIT %s) part
+                """,
+                self._pending("credits"),
+                after,
                 size,
             )
         )
-        return SimpleNamespace(first_id=after_id + 1, last_id=last_id, is_full=count == size)
+        if last:
+            self._match("credits", after, last)
+        if count == size:
+            self._enqueue_matching("credits", last)
+        elif self._has_pending(self.env.cr, self._pending()):
+            self._enqueue_matching()  # a job of an earlier version, which counted otherwise
+        else:
+            self._set_processed()
+            self._enqueue_envelopes()
+            self._enqueue_next()
+        return f"credits up to {last}"
 
-    def _match(self, step, slice_):
-        lines = SQL(
-            "l.statement_id = %s AND l.outcome = 'pending' AND l.mark = ANY(%s)"
-            " AND l.id BETWEEN %s AND %s",
-            self.id,
-            list(PASSES[step]),
-            slice_.first_id,
-            slice_.last_id,
-        )
+    def _match(self, step, after, up_to):
+        place = SQL("l.entry_sequence BETWEEN %s AND %s", after + 1, up_to)
+        lines = SQL("%s AND %s", self._pending(step), place)
         if step == "debits":
             self._book(lines, mark="D", target="reconciled", reasons=DEBIT_REASONS)
-            self._book_early_returns(
-                SQL(
-                    "l.statement_id = %s AND l.id BETWEEN %s AND %s",
-                    self.id,
-                    slice_.first_id,
-                    slice_.last_id,
-                )
-            )
+            self._book_early_returns(SQL("l.statement_id = %s AND %s", self.id, place))
         else:
             self._book(lines, mark=None, target="reversed", reasons=CREDIT_REASONS)
 
@@ -397,7 +508,8 @@ class AccountStatement(models.Model):
                 """,
                 reasons=SQL(reasons, self.account_id.id),
                 lines=lines,
-            )
+            ),
+            log_exceptions=False,  # two jobs at once: one starts over, which is no error
         )
         self.env.invalidate_all()
 
@@ -536,6 +648,10 @@ CREDIT_REASONS = """
          WHEN e.funding_account_id <> %s THEN 'ACCOUNT_MISMATCH'
          WHEN d.amount <> l.amount THEN 'AMOUNT_MISMATCH'
          ELSE 'INVALID_REVERSAL' END"""
+
+
+def _id_of_first(item):
+    return item[0].id
 
 
 def _line_row(entry, hooks):

@@ -2,6 +2,8 @@ from decimal import Decimal
 
 from odoo.tools import SQL
 
+from odoo.addons.queue_job.tests.common import trap_jobs
+
 from .common import BridgeCommon
 
 
@@ -107,12 +109,14 @@ class StatementCase(BridgeCommon):
 
     def process(self, statement):
         """Run the matching jobs of a statement to their end."""
-        for step in ("debits", "credits"):
-            after = 0
-            while True:
-                slice_ = statement._next_slice(step, after)
-                statement._process_statement(step, after)
-                if not slice_.is_full:
-                    break
-                after = slice_.last_id
+        todo = self.matching_jobs(statement, statement._process_statement)
+        while todo:
+            todo += self.matching_jobs(statement, todo.pop(0).perform)
         self.env.invalidate_all()
+
+    def matching_jobs(self, statement, function):
+        """Call a function and return the jobs of the statement that it enqueues."""
+        with trap_jobs() as trap:
+            function()
+        self.env.flush_all()
+        return [job for job in trap.enqueued_jobs if job.recordset == statement]

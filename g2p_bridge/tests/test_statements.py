@@ -1,3 +1,5 @@
+from itertools import pairwise, permutations
+
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 
@@ -282,6 +284,101 @@ class TestMatching(StatementCase):
         )
         self.assertStates(self.envelope, "reversed", "reconciled", "sent")
 
+    def test_slices_meet_the_same_end_in_any_order_and_however_often(self):
+        self.env["ir.config_parameter"].set_param("g2p_bridge.match_size", "2")
+        for number, order in enumerate(permutations(range(3)), start=1):
+            envelope = self.sent_envelope(3)
+            ids = self.disbursements(envelope).mapped("disbursement_id")
+            entries = [
+                entry("RD", 100, ids[0]),
+                entry("D", 100, ids[0]),
+                entry("D", 100, ids[1]),
+                entry("D", 1, "CHARGES"),
+                entry("D", 100, ids[0]),
+            ]
+            statement = self.statement(self.upload(self.text(entries, number=f"{number}/1")))
+            jobs = self.matching_jobs(statement, statement._process_statement)
+            self.assertEqual([job.args for job in jobs], [("debits", n, n + 2) for n in (0, 2, 4)])
+            todo = []
+            for index in (*order, order[0], order[2]):
+                self.assertEqual(statement.state, "received")
+                todo += self.matching_jobs(statement, jobs[index].perform)
+            # again, for the last slice cannot know that it was the last before
+            self.assertEqual({job.args for job in todo}, {("credits", 0, None)})
+            for job in todo:
+                job.perform()
+            self.env.invalidate_all()
+            self.assertEqual(statement.state, "processed")
+            self.assertStates(envelope, "reversed", "reconciled", "sent")
+            first, _charge, _second, again = self.outcomes(statement)[1:]
+            twice = {("reconciled", False), ("error", "DUPLICATE_DISBURSEMENT")}
+            self.assertEqual({first, again}, twice)
+
+    def test_returns_wait_until_the_last_slice_of_debits_is_matched(self):
+        self.env["ir.config_parameter"].set_param("g2p_bridge.match_size", "1")
+        entries = [entry("D", 100, given) for given in self.ids]
+        statement = self.statement(
+            self.upload(self.text([*entries, entry("RD", 100, self.ids[0])]))
+        )
+        first, second, third = self.matching_jobs(statement, statement._process_statement)
+        self.assertEqual(self.matching_jobs(statement, first.perform), [])
+        self.assertEqual(self.matching_jobs(statement, third.perform), [])
+        [returns] = self.matching_jobs(statement, second.perform)
+        self.assertEqual(returns.args, ("credits", 0, None))
+
+    def test_a_job_of_an_earlier_version_leaves_no_entry_out(self):
+        """It counts by the ids of entries, not by their places."""
+        statement = self.statement(
+            self.upload(self.text([entry("D", 100, self.ids[0]), entry("RD", 100, self.ids[0])]))
+        )
+        for step in ("credits", "debits"):
+            jobs = self.matching_jobs(
+                statement, lambda step=step: statement._process_statement(step, 1_000_000)
+            )
+            if step == "credits":
+                self.assertEqual([job.args for job in jobs], [("debits", 0, None)])
+        self.env.invalidate_all()
+        self.assertEqual(statement.state, "processed")
+        self.assertStates(self.envelope, "reversed", "sent", "sent")
+
+    def test_statements_of_an_account_are_matched_one_after_the_other_without_a_wait(self):
+        with trap_jobs() as trap:
+            statements = [
+                self.statement(
+                    self.upload(self.text([entry("D", 100, given)], number=f"{number}/1"))
+                )
+                for number, given in enumerate(self.ids, start=1)
+            ]
+        self.assertEqual([job.recordset for job in trap.enqueued_jobs], statements[:1])
+        with self.assertRaises(RetryableJobError):
+            statements[1]._process_statement()
+        for statement, following in pairwise(statements):
+            with trap_jobs() as trap:
+                statement._process_statement()
+            found = [
+                job.recordset.id
+                for job in trap.enqueued_jobs
+                if job.method_name == "_process_statement"
+            ]
+            self.assertEqual(found, [following.id])
+        with trap_jobs() as trap:
+            statements[0]._enqueue_unprocessed(limit=10)  # the cron
+        self.assertEqual([job.recordset for job in trap.enqueued_jobs], statements[2:])
+
+    def test_several_statements_of_a_file_are_matched_one_after_the_other(self):
+        texts = [
+            self.text([entry("D", 100, given)], number=f"{number}/1")
+            for number, given in enumerate(self.ids[:2], start=1)
+        ]
+        with trap_jobs() as trap:
+            self.upload("".join(texts))
+        [job] = trap.enqueued_jobs
+        following = self.env["g2p.account.statement"].search([], limit=1, order="id desc")
+        self.assertGreater(following.id, job.recordset.id)
+        with trap_jobs() as trap:
+            job.perform()
+        self.assertIn(following.id, [job.recordset.id for job in trap.enqueued_jobs])
+
     def test_the_pbms_reads_the_captured_recon_fields(self):
         statement = self.book(
             entry("D", 100, self.ids[0], bank_reference="BANKREF1"),
@@ -332,9 +429,29 @@ class TestMatching(StatementCase):
             self.env.flush_all()
             self.env.invalidate_all()
             before = self.env.cr.sql_log_count
-            statement._process_statement("debits", 0)
+            statement._process_statement()
             counts[size].append(self.env.cr.sql_log_count - before)
-            statement._process_statement("credits", 0)
+            self.assertEqual(statement.state, "processed")
+        self.assertEqual(min(counts[3]), min(counts[60]))
+
+    def test_sharing_out_costs_the_same_queries_for_any_number_of_entries(self):
+        """But for the jobs themselves."""
+        counts = {3: [], 60: []}
+        for number, size in enumerate((3, 60, 3, 60, 3, 60), start=1):
+            self.env["ir.config_parameter"].set_param("g2p_bridge.match_size", str(size // 3))
+            ids = self.disbursements(self.sent_envelope(size)).mapped("disbursement_id")
+            entries = [entry("D", 100, given) for given in ids]
+            statement = self.statement(self.upload(self.text(entries, number=f"{number}/1")))
+            slices = self.matching_jobs(statement, statement._process_statement)
+            self.assertEqual(len(slices), 3)
+            self.env.invalidate_all()
+            before = self.env.cr.sql_log_count
+            todo = self.matching_jobs(statement, slices[1].perform)
+            counts[size].append(self.env.cr.sql_log_count - before)
+            for job in (slices[0], slices[2]):
+                todo += self.matching_jobs(statement, job.perform)
+            self.assertEqual(self.matching_jobs(statement, todo[0].perform), [])
+            self.assertEqual(statement.state, "processed")
         self.assertEqual(min(counts[3]), min(counts[60]))
 
 

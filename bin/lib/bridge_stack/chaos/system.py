@@ -24,6 +24,7 @@ PARAMETERS = {
     "g2p_bridge.recheck_minutes": "60",
     "g2p_bridge.breaker_seconds": "1",
     "g2p_bridge.breaker_longest_seconds": "4",
+    "g2p_bridge.match_size": "7",  # statements are matched in slices
 }
 #: every call of ours is by a door that the server finds old
 QUIET = ("--log-handler=odoo.addons.rpc.controllers:ERROR",)
