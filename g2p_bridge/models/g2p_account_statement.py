@@ -156,7 +156,7 @@ class AccountStatementLine(models.Model):
     _rec_name = "customer_reference"
     _log_access = False
 
-    statement_id = fields.Many2one(
+    statement_id = BulkMany2one(
         "g2p.account.statement", required=True, readonly=True, ondelete="restrict"
     )
     account_id = fields.Many2one(related="statement_id.account_id")

@@ -1,4 +1,7 @@
 import hashlib
+import re
+from itertools import chain, islice, repeat
+from types import SimpleNamespace
 
 from psycopg2.errors import DeadlockDetected, SerializationFailure
 
@@ -13,10 +16,14 @@ from ..services.disbursement_id import new_ids
 from .g2p_bridge_error import BridgeError
 from .own_cursor import lock_for_transaction, own_cursor, try_lock_for_transaction
 from .roles import OFFICER, check_role
-from .statement_numbers import NumberedStatement
 
 #: marks that take money out of the account, and that bring it back (MT940 :61: subfield 3)
 PASSES = {"debits": ("D", "RC"), "credits": ("C", "RD")}
+
+#: COPY's text format
+_NULL = "\\N"
+_COPY_SPECIAL = re.compile(r"[\\\t\n\r]")
+_COPY_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 
 
 class AccountStatement(models.Model):
@@ -48,15 +55,18 @@ class AccountStatement(models.Model):
         if known and known.bank_id <= banks:
             return known
         parsed = self._parse(content, banks)
-        taken = self._lock_numbers(parsed)
+        numbers, taken = self._lock_numbers(parsed)
         attachment = self.env["ir.attachment"].create(
             {"name": filename or "statement.mt940", "raw": content, "mimetype": "text/plain"}
         )
         statements = self.browse()
-        for position, (account, statement) in enumerate(parsed, start=1):
+        for position, ((account, statement), number) in enumerate(
+            zip(parsed, numbers, strict=True), start=1
+        ):
             statements += self._store_statement(
                 account,
                 statement,
+                number,
                 taken,
                 {
                     "content_sha256": digest,
@@ -135,9 +145,9 @@ class AccountStatement(models.Model):
         _check_decimals(statement, found.currency_id.decimal_places)
         return found
 
-    def _store_statement(self, account, statement, taken, values):
-        number = NumberedStatement.of(account, statement)
-        state, hold_reason = self._judge(account, statement, number, taken)
+    def _store_statement(self, account, statement, number, taken, values):
+        difference = statement.difference
+        state, hold_reason = self._judge(account, difference, number, taken)
         record = self.create(
             {
                 **values,
@@ -151,8 +161,8 @@ class AccountStatement(models.Model):
                 "opening_balance": float(statement.opening_balance),
                 "closing_date": statement.closing_date,
                 "closing_balance": float(statement.closing_balance),
-                "difference": float(statement.difference),
-                "is_tied": not statement.difference,
+                "difference": float(difference),
+                "is_tied": not difference,
                 "uploaded_by_id": self.env.uid,
                 "statement_sha256": number.digest,
                 "state": state,
@@ -163,7 +173,7 @@ class AccountStatement(models.Model):
         taken.append(number.stored_as(state))
         return record
 
-    def _judge(self, account, statement, number, taken):
+    def _judge(self, account, difference, number, taken):
         """Return (state, hold reason or False) of a new statement."""
         if number.find_repeated(taken):
             return "dismissed", self.env._(
@@ -171,11 +181,11 @@ class AccountStatement(models.Model):
                 number.label,
             )
         reasons = []
-        if statement.difference and account.bank_id.untied_statement_policy == "hold":
+        if difference and account.bank_id.untied_statement_policy == "hold":
             reasons.append(
                 self.env._(
                     "Opening balance and entries differ from the closing balance by %s.",
-                    statement.difference,
+                    difference,
                 )
             )
         if number.find_contradicted(taken):
@@ -189,28 +199,19 @@ class AccountStatement(models.Model):
         return ("held", " ".join(reasons)) if reasons else ("received", False)
 
     def _store_lines(self, statement):
-        """Insert the entries with one statement; the connector's hooks read their references."""
+        """Insert the entries with one COPY; the connector's hooks read their references."""
         connector = self.bank_id._get_connector() if self.bank_id.connector else None
         hooks = connector if connector is not None else self.env["g2p.bank.connector"].sudo()
-        columns = list(zip(*(_line_row(entry, hooks) for entry in statement.entries), strict=True))
-        if not columns:
+        if not statement.entries:
             return
+        # all of them first: an error of a hook within the COPY would look like one of PostgreSQL
+        read = [_read_by_hooks(entry, hooks) for entry in statement.entries]
         self.env.flush_all()
-        self.env.cr.execute(
-            SQL(
-                """
-                INSERT INTO g2p_account_statement_line
-                       (statement_id, outcome, is_handled, entry_sequence, mark, amount,
-                        value_date, entry_date, customer_reference, bank_reference, narrative,
-                        disbursement_reference, beneficiary_name_from_bank, reversal_reason)
-                SELECT %s, 'pending', FALSE, v.*
-                  FROM unnest(%s::int[], %s::text[], %s::numeric[], %s::date[], %s::date[],
-                              %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
-                              %s::text[]) AS v
-                """,
-                self.id,
-                *map(list, columns),
-            )
+        self.env.cr.copy_expert(
+            "COPY g2p_account_statement_line (statement_id, outcome, is_handled, entry_sequence,"
+            " mark, amount, value_date, entry_date, customer_reference, bank_reference, narrative,"
+            " disbursement_reference, beneficiary_name_from_bank, reversal_reason) FROM STDIN",
+            _copy_source(map(_copy_row, repeat(self.id), statement.entries, read)),
         )
         self.env.invalidate_all()
 
@@ -654,35 +655,52 @@ def _id_of_first(item):
     return item[0].id
 
 
-def _line_row(entry, hooks):
-    """Return an entry as the columns of its row."""
+def _copy_source(rows):
+    """Return what COPY reads from: the rows are made as it goes, so never all at once."""
+    return SimpleNamespace(read=lambda _size: "".join(islice(rows, 500)))  # any size will do
+
+
+def _read_by_hooks(entry, hooks):
+    """Return (disbursement id, beneficiary's name, reason of a reversal), as the bank writes."""
     is_reversal = entry.mark in PASSES["credits"]
     return (
-        entry.sequence,
-        entry.mark,
-        entry.amount,
-        entry.value_date,
-        entry.entry_date,
-        entry.customer_reference or None,
-        entry.bank_reference or None,
-        "\n".join(entry.narrative) or None,
-        hooks.retrieve_disbursement_id(entry) or None,
-        hooks.retrieve_beneficiary_name(entry) or None,
-        (hooks.retrieve_reversal_reason(entry) or None) if is_reversal else None,
+        hooks.retrieve_disbursement_id(entry),
+        hooks.retrieve_beneficiary_name(entry),
+        hooks.retrieve_reversal_reason(entry) if is_reversal else "",
     )
+
+
+def _copy_row(statement_id, entry, read):
+    """Return the row of an entry in COPY's text format."""
+    texts = (entry.customer_reference, entry.bank_reference, "\n".join(entry.narrative), *read)
+    return (
+        f"{statement_id}\tpending\tf\t{entry.sequence}\t{entry.mark}\t{entry.amount}"
+        f"\t{entry.value_date or _NULL}\t{entry.entry_date or _NULL}"
+        "\t" + "\t".join(map(_copy_text, texts)) + "\n"
+    )
+
+
+def _copy_text(text):
+    if _COPY_SPECIAL.search(text):
+        for special, written in _COPY_ESCAPES:
+            text = text.replace(special, written)
+    return text or _NULL
 
 
 def _check_decimals(statement, places):
     """Refuse amounts that would be rounded: a total of them would be wrong."""
-    amounts = [("opening balance", statement.opening_balance)]
-    amounts.append(("closing balance", statement.closing_balance))
-    amounts += [(f"entry {entry.sequence}", entry.amount) for entry in statement.entries]
-    for name, amount in amounts:
+    balances = (
+        ("opening balance", statement.opening_balance),
+        ("closing balance", statement.closing_balance),
+    )
+    entries = ((entry.sequence, entry.amount) for entry in statement.entries)
+    for name, amount in chain(balances, entries):
         if -amount.as_tuple().exponent > places and amount != round(amount, places):
+            subject = f"entry {name}" if isinstance(name, int) else name
             raise BridgeError(
                 "INVALID_STATEMENT",
-                f"{name} of statement {statement.number or statement.reference} has more decimals "
-                f"than {statement.currency}",
+                f"{subject} of statement {statement.number or statement.reference} has more "
+                f"decimals than {statement.currency}",
             )
 
 

@@ -79,7 +79,7 @@ class AccountStatement(models.Model):
         """Have uploads for the same accounts pass one by one; return what was booked before.
 
         :param parsed: list of (funding account, Statement)
-        :return: list of NumberedStatement, of the same accounts and years
+        :return: list of their NumberedStatement, and list of those of the same accounts and years
         """
         numbered = [NumberedStatement.of(account, statement) for account, statement in parsed]
         for account_id in sorted({number.account_id for number in numbered}):
@@ -101,7 +101,7 @@ class AccountStatement(models.Model):
                 )
             )
             rows = cr.fetchall()
-        return [
+        return numbered, [
             NumberedStatement(
                 account_id=account_id,
                 year=year,

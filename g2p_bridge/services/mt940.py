@@ -8,7 +8,7 @@ the library, with a pattern that takes the whole reference and nothing that is n
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 
@@ -127,7 +127,16 @@ class _Page:
     opening: tuple | None = None  # (is first page, date, currency, Decimal)
     closing: tuple | None = None  # (is last page, date, currency, Decimal)
     is_interim: bool = False
-    entries: list = field(default_factory=list)  # dicts of StatementEntry's fields
+    #: StatementEntry, but for the last one, which may go on: a dict of its fields
+    entries: list = field(default_factory=list)
+    draft: dict | None = None
+
+    def end_entry(self):
+        """Keep the entry that was being read, as small as it gets: there may be 500,000."""
+        if self.draft:
+            self.draft["narrative"] = tuple(self.draft["narrative"])
+            self.entries.append(StatementEntry(sequence=len(self.entries) + 1, **self.draft))
+            self.draft = None
 
 
 def parse(content):
@@ -150,6 +159,7 @@ def parse(content):
     if not pages:
         raise StatementInvalid("The file holds no MT940 statement: no line begins with :20:")
     for page in pages:
+        page.end_entry()
         _check_complete(page)
     return [_join(group) for group in _group(pages)]
 
@@ -184,7 +194,7 @@ def _normalize(text):
 def _read_fields(text):
     """Yield the fields of the text; what stands before the first and between two is dropped."""
     current, in_entries = None, False
-    for number, raw_line in enumerate(_normalize(text).split("\n"), start=1):
+    for number, raw_line in enumerate(_lines(_normalize(text)), start=1):
         line = raw_line.rstrip()
         start = line[:1]
         if start == ":" and (match := _TAG.match(line)) and _is_tag(match[1], in_entries):
@@ -200,6 +210,15 @@ def _read_fields(text):
             current.lines.append(line)
     if current:
         yield current
+
+
+def _lines(text):
+    """Yield the lines one by one: a list of all of them takes more memory than the text."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 def _is_tag(tag, in_entries):
@@ -297,23 +316,22 @@ def _read_entry(page, item):
     value_date = _date(parts["year"] + parts["month"] + parts["day"])
     reference, rest = _split_reference(parts["customer_reference"])
     details = (rest, *(parts["extra_details"] or "").split("\n"))
-    page.entries.append(
-        {
-            "mark": parts["status"].upper(),
-            "amount": _amount(parts["amount"]),
-            "value_date": value_date,
-            "entry_date": _entry_date(parts["entry_month"], parts["entry_day"], value_date),
-            "customer_reference": reference,
-            "bank_reference": (parts["bank_reference"] or "").strip(),
-            "transaction_type": parts["id"] or "",
-            "supplementary_details": "\n".join(filter(None, map(str.strip, details))),
-            "narrative": [],
-        }
-    )
+    page.end_entry()
+    page.draft = {
+        "mark": parts["status"].upper(),
+        "amount": _amount(parts["amount"]),
+        "value_date": value_date,
+        "entry_date": _entry_date(parts["entry_month"], parts["entry_day"], value_date),
+        "customer_reference": reference,
+        "bank_reference": (parts["bank_reference"] or "").strip(),
+        "transaction_type": parts["id"] or "",
+        "supplementary_details": "\n".join(filter(None, map(str.strip, details))),
+        "narrative": [],
+    }
 
 
 def _read_details(page, item):
-    page.entries[-1]["narrative"] += item.lines
+    page.draft["narrative"] += item.lines
 
 
 _READERS = {
@@ -426,7 +444,6 @@ def _continues(before, page):
 
 def _join(pages):
     first, last = pages[0], pages[-1]
-    entries = [entry for page in pages for entry in page.entries]
     return Statement(
         reference=first.reference,
         account_number=first.account_number,
@@ -438,8 +455,14 @@ def _join(pages):
         opening_balance=first.opening[3],
         closing_date=last.closing[1],
         closing_balance=last.closing[3],
-        entries=tuple(
-            StatementEntry(sequence=sequence, **{**entry, "narrative": tuple(entry["narrative"])})
-            for sequence, entry in enumerate(entries, start=1)
-        ),
+        entries=tuple(_numbered(pages)),
     )
+
+
+def _numbered(pages):
+    """Yield the entries with their places in the statement, instead of those in their pages."""
+    before = 0
+    for page in pages:
+        for entry in page.entries:
+            yield replace(entry, sequence=before + entry.sequence) if before else entry
+        before += len(page.entries)

@@ -30,6 +30,15 @@ class TestStatementUpload(StatementCase):
         )
         self.assertFalse(statement.attachment_id.index_content)  # account numbers are in it
 
+    def test_entries_are_stored_as_they_are_written(self):
+        """Whatever means something to PostgreSQL's COPY."""
+        narrative = ["\\N", "a\tb", "\\n \\\\ \\", "\\.", "", "\u00e9\u4e2d"]
+        answer = self.upload(self.text([entry("D", 100, "\\N", narrative=narrative)] * 2))
+        for line in self.statement(answer).line_ids.sudo():
+            self.assertEqual(line.customer_reference, "\\N")
+            self.assertEqual(line.narrative, "\n".join(narrative))
+            self.assertEqual((line.bank_reference, line.disbursement_reference), ("B1", False))
+
     def test_the_same_file_again_gets_the_first_answer(self):
         text = self.text([entry("D", 100, self.ids[0])])
         first = self.upload(text)

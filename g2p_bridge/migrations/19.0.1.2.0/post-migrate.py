@@ -2,6 +2,7 @@
 
 _DROPPED = {
     "g2p_disbursement": "g2p_disbursement_envelope_id_fkey",
+    "g2p_account_statement_line": "g2p_account_statement_line_statement_id_fkey",
 }
 
 
