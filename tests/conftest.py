@@ -1,6 +1,5 @@
 """Fixtures of the whole-system tests: the real system, started once for all of them."""
 
-import functools
 from pathlib import Path
 
 import pytest
@@ -42,12 +41,21 @@ def stack(request):
 
 @pytest.fixture(scope="session")
 def new_world(stack):
-    """Return a function that makes a :class:`World` on the shared stack, with its arguments.
+    """Yield a function that makes a :class:`World` on the shared stack, with its arguments.
 
-    All have one program system's user, for another takes three seconds to make.
+    All have one program system's user, for another takes three seconds to make. When all tests are
+    done, the bridge's own check of its books has to find nothing to say of any of these worlds.
     """
     user = "pbms", stack.create_user("pbms", [PBMS_GROUP])
-    return functools.partial(World, stack, user=user)
+    worlds = []
+
+    def make(*arguments, **values):
+        worlds.append(World(stack, *arguments, **{"user": user, **values}))
+        return worlds[-1]
+
+    yield make
+    differences = {world.mnemonic: found for world in worlds if (found := world.differences())}
+    assert differences == {}
 
 
 @pytest.fixture(scope="session")

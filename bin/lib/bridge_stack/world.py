@@ -154,6 +154,19 @@ class World:
 
     # the bridge
 
+    def differences(self):
+        """Have the bridge check all its books of the world's envelopes; return what differs."""
+        envelopes = self.admin.execute(
+            "g2p.disbursement.envelope", "search", [("program_id", "=", self.program_id)]
+        )
+        self.admin.execute("g2p.disbursement.envelope", "action_check_ledger", envelopes)
+        return self.admin.execute(
+            "g2p.ledger.difference",
+            "search_read",
+            [("envelope_id", "in", envelopes), ("is_gone", "=", False)],
+            ["rule", "subject", "expected", "found"],
+        )
+
     def run_cron(self, name="cron_find_due_work"):
         """Have a cron of the bridge run now, instead of waiting for its tick."""
         [record] = self.admin.execute(
