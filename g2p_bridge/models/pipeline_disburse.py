@@ -325,7 +325,15 @@ class DisbursementBatch(models.Model):
         )
 
     def _send_again(self, call):
-        """Send the same batch under the same key, which the bank honours."""
+        """Send the same batch under the same key, which the bank honours.
+
+        :raise BankOutcomeUnknown: it is no longer what was approved
+        """
+        if not self._is_as_approved():
+            raise BankOutcomeUnknown(
+                self.env._("The bank has not got the batch, which is not as it was approved."),
+                code="APPROVAL_VOID",
+            )
         again = self.env["g2p.bank.call"]._start(
             "initiate_payment",
             call.idempotency_key,

@@ -2,6 +2,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 from odoo.tools import SQL
 
+from odoo.addons.g2p_bridge.connectors.errors import BankOutcomeUnknown
 from odoo.addons.g2p_bridge.models import g2p_envelope_approval
 from odoo.addons.queue_job.tests.common import trap_jobs
 
@@ -121,6 +122,24 @@ class TestApprovals(PipelineCase):
         self.assertStopped(envelope, "APPROVAL_MISSING")
         self.run_jobs(envelope.with_user(self.approver).action_approve)
         self.assertStates(envelope, "sent", "sent", "sent")
+
+    def test_a_payment_changed_in_a_batch_that_the_bank_never_got_is_not_sent_again(self):
+        envelope = self.ready_batches()
+        self.fake.script("initiate_payment", BankOutcomeUnknown("?", code="Timeout"))
+        batch = envelope.batch_ids[0]
+        with trap_jobs():
+            batch._disburse_funds_from_bank()
+        self.assertEqual(batch.state, "unknown")
+        self.tamper(envelope, "amount = amount + 1")
+        with trap_jobs():
+            batch._disburse_funds_from_bank()
+        self.assertEqual((batch.state, envelope.attention_code), ("unknown", "APPROVAL_VOID"))
+        self.assertEqual(self.fake.call_count("initiate_payment"), 1)
+        self.tamper(envelope, "amount = amount - 1")
+        self.run_jobs(envelope.with_user(self.approver).action_approve)
+        self.run_jobs(batch._enqueue_disburse)
+        self.assertStates(envelope, "sent", "sent", "sent")
+        self.assertNothingTwice()
 
     def _tampering_block(self, envelope):
         def block(account, amount, key):

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from contextlib import suppress
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -17,6 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from odoo import fields
 from odoo.exceptions import UserError
 from odoo.tests import tagged
 
@@ -172,8 +174,9 @@ class History(RuleBasedStateMachine):
         currency=st.sampled_from(sorted(CURRENCIES)),
         units=amounts,
         is_sent=st.integers(min_value=0, max_value=3),
+        days=st.sampled_from([0, 0, 1]),
     )
-    def declare(self, currency, units, is_sent):
+    def declare(self, currency, units, is_sent, days=0):
         digits = CURRENCIES[currency]
         values = [Decimal(unit).scaleb(-digits) for unit in units]
         envelope = self.case.create_envelope(
@@ -182,6 +185,7 @@ class History(RuleBasedStateMachine):
             disbursement_currency_code=currency,
             total_disbursement_amount=str(sum(values)),
             cycle_code_mnemonic=f"C{len(self.envelopes)}",
+            disbursement_schedule_date=str(fields.Date.today() + timedelta(days=days)),
         )
         self.envelopes += envelope
         self.rows[envelope.id] = [
@@ -218,6 +222,34 @@ class History(RuleBasedStateMachine):
         assert not self.call(
             "create_disbursements", envelope.disbursement_envelope_id, [row], also=EXCEEDS
         )
+
+    @precondition(lambda self: self.envelopes)
+    @rule(which=index, more=st.integers(min_value=0, max_value=3), is_too_low=st.booleans())
+    def amend(self, which, more, is_too_low):
+        """Declare what is there, and some of what is still to come; or less than is there."""
+        envelope = self.pick(which)
+        states = {p.mis_reference_number: p.state for p in self.payments(envelope)}
+        rows = self.rows[envelope.id]
+        there = [
+            row
+            for row in rows
+            if states.get(row["mis_reference_number"], "cancelled") != "cancelled"
+        ]
+        to_come = [row for row in rows if row["mis_reference_number"] not in states]
+        wanted = there[:-1] if is_too_low else there + to_come[:more]
+        if not wanted:
+            return
+        is_taken = self.call(
+            "amend_disbursement_envelope",
+            envelope.disbursement_envelope_id,
+            None,
+            len(wanted),
+            str(sum(Decimal(row["disbursement_amount"]) for row in wanted)),
+            also={"DISBURSEMENT_ENVELOPE_DATE_PASSED"},
+        )
+        if is_taken:
+            assert not is_too_low
+            self.rows[envelope.id] = [row for row in rows if row not in to_come[more:]]
 
     @precondition(lambda self: self.envelopes)
     @rule(which=index, payment=index)
@@ -336,13 +368,28 @@ class History(RuleBasedStateMachine):
     def tick(self):
         self.run(self.envelopes._cron_find_due_work)
 
+    @precondition(lambda self: self.envelopes)
+    @rule(which=index, is_resumed=st.booleans())
+    def pause(self, which, is_resumed):
+        """An officer pauses an envelope, mostly not for long."""
+        officer = self.pick(which).with_user(self.case.officer)
+        self.run(officer.action_pause)
+        if is_resumed:
+            self.run(officer.action_resume)
+
+    @rule()
+    def resume_all(self):
+        for envelope in self.envelopes.filtered("is_paused"):
+            self.run(envelope.with_user(self.case.officer).action_resume)
+
     @rule()
     def let_a_day_pass(self):
         self.case.env.flush_all()
         self.case.env.cr.execute(
             """
             UPDATE g2p_disbursement_envelope
-               SET next_attempt_at = next_attempt_at - interval '1 day',
+               SET disbursement_schedule_date = least(disbursement_schedule_date, current_date),
+                   next_attempt_at = next_attempt_at - interval '1 day',
                    next_release_at = next_release_at - interval '1 day';
             UPDATE g2p_disbursement_batch SET state_since = state_since - interval '1 day';
             UPDATE g2p_bank_call SET started_at = started_at - interval '1 day';

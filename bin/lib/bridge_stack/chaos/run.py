@@ -95,6 +95,7 @@ class Run:
             for lane in lanes:
                 lane.join()
             self._look_at_the_end(system)
+            self._check_books(lanes)
             self.result.kills, self.result.faults = system.kills, system.count_faults()
             system.stack.keep_logs = bool(self.result.problems)
         return self.result
@@ -151,6 +152,12 @@ class Run:
         if summary["problems"] or summary["ordered_more_than_once"]:
             self._tell("end", [f"the bank's books: {summary}"], "")
 
+    def _check_books(self, lanes):
+        """Have the bridge compare all its own books: what it finds is wrong."""
+        for lane in lanes:
+            for found in lane.differences():
+                self._tell("end", [f"the bridge's books: {found}"], "")
+
 
 def _get(url):
     answer = requests.get(url, timeout=60)
@@ -172,6 +179,15 @@ class Lane(threading.Thread):
         world.admin = self._system.stack.rpc()  # a connection of its own
         program = Program(world)
         return program, Judge(program, is_mute), Officer(world, self._approver)
+
+    def differences(self):
+        """Return what the bridge's check of its books finds in all envelopes of the lane."""
+        worlds = [program.world for program, _judge, _officer in self._parties.values()]
+        return [
+            found
+            for world in worlds
+            for found in insist(world.differences, "the check of the books")
+        ]
 
     def run(self):
         """Play until there is no more plan."""
