@@ -296,9 +296,11 @@ class PeakMemory:
         return {name: round(peak / 1e6) for name, peak in self._peaks.items()}
 
     def _watch(self):
-        while not self._is_over.wait(SAMPLE_S):
+        is_over = False
+        while not is_over:  # a short run is looked at, too
             for name, pid in self._stack.pids.items():
                 self._peaks[name] = max(self._peaks.get(name, 0), _pss(pid))
+            is_over = self._is_over.wait(SAMPLE_S)
 
 
 def _pss(pid):
