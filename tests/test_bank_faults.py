@@ -81,9 +81,14 @@ def worlds(impatient, user):
 
 def hit(world, operation, fault):
     """Have the world's first such call meet the fault."""
-    world.at_bank("/admin/faults", endpoint=f"/{operation}", count=1, **fault)
+    switch_on(world, endpoint=f"/{operation}", **fault)
     send(world, COUNT)
     wait_for_hit(world)
+
+
+def switch_on(world, **fault):
+    """Have one call for the world's account meet a fault: other worlds may still be under way."""
+    world.at_bank("/admin/faults", account_number=world.account_number, count=1, **fault)
 
 
 def wait_for_hit(world):
@@ -109,7 +114,7 @@ def hit_and_ask_early(world, operation, fault):
 def hit_closed_port(world, operation, fault):
     """Close the bank's port while the call before this one is under way: that is answered."""
     before = {"block_funds": "check_funds", "initiate_payment": "block_funds"}[operation]
-    world.at_bank("/admin/faults", endpoint=f"/{before}", count=1, fault="delay", seconds=1)
+    switch_on(world, endpoint=f"/{before}", fault="delay", seconds=1)
     send(world, COUNT)
     wait_for_hit(world)
     world.at_bank("/admin/faults", **fault)
@@ -217,7 +222,7 @@ def killed_while_paying(stack, user, kill, endpoint="/initiate_payment"):
 
 
 def kill_in_call(world, kill, endpoint):
-    world.at_bank("/admin/faults", endpoint=endpoint, fault="delay", seconds=1.5, count=1)
+    switch_on(world, endpoint=endpoint, fault="delay", seconds=1.5)
     send(world, COUNT)
     is_payment = endpoint == "/initiate_payment"
     worker = world.stack.wait_until(

@@ -182,7 +182,14 @@ def test_what_waited_for_its_day_is_paid_once_however_slow_the_bank_and_often_th
         lambda: world.pbms.status()["number_of_disbursements_resolved"] == 4, DEADLINE_S
     )
     for endpoint in ("/block_funds", "/initiate_payment"):
-        world.at_bank("/admin/faults", endpoint=endpoint, fault="delay_before", seconds=3, count=1)
+        world.at_bank(
+            "/admin/faults",
+            endpoint=endpoint,
+            account_number=world.account_number,
+            fault="delay_before",
+            seconds=3,
+            count=1,
+        )
     let_its_day_come(world)
     tick(world, times=10)
     wait_for(world, shipped=4)
