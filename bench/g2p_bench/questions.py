@@ -77,6 +77,11 @@ def _times(system, requests):
 def _question(system, name, rows, requests, bare, **more):
     with system.memory.watch() as memory:
         latencies = _times(system, requests)
+    return _stage(name, rows, latencies, bare, memory, **more)
+
+
+def _stage(name, rows, latencies, bare, memory, **more):
+    """Return the result of calls that took so long, beside bare calls by the same door."""
     return stage(
         name,
         rows=rows,
@@ -103,15 +108,7 @@ def _changes(system, bare):
             cursor, rows = page["cursor"], max(rows, len(page["changes"]))
             if not page["has_more"]:
                 break
-    return stage(
-        "changes_page",
-        rows=rows,
-        seconds=percentile(latencies, 50),
-        floor_seconds=percentile(bare, 50),
-        memory=memory,
-        latencies=latencies,
-        calls=len(latencies),
-    )
+    return _stage("changes_page", rows, latencies, bare, memory)
 
 
 # the back office

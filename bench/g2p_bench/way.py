@@ -69,6 +69,7 @@ class Follower:
         self._envelope = envelope
         self._count = count
         self._is_over = threading.Event()
+        self._has_looked = threading.Condition()
         self._problem = None
         self.first = {}
         self.done = {}
@@ -85,22 +86,32 @@ class Follower:
     def wait_for(self, name):
         """Return when all payments had reached a state, or the envelope one of its states.
 
-        :raise BridgeError: nothing moves any more
+        :raise BridgeError: nothing moves any more, or nobody looks any more
         """
-        while name not in self.done:
-            if self._problem:
-                raise BridgeError(self._problem)
-            time.sleep(0.01)
+        with self._has_looked:
+            self._has_looked.wait_for(lambda: name in self.done or self._is_over.is_set())
+        if name not in self.done:
+            raise BridgeError(self._problem or f"the envelope was not followed up to {name}")
         return self.done[name]
 
     def _follow(self):
+        try:
+            self._look_again_and_again()
+        finally:
+            with self._has_looked:
+                self._is_over.set()
+                self._has_looked.notify_all()
+
+    def _look_again_and_again(self):
         stack, last, moved_at = self._system.stack, None, time.monotonic()
         with stack.postgres.cursor(stack.db) as cursor:
             while not self._is_over.is_set():
                 begun = time.monotonic()
                 state, reached = self._ask(cursor)
                 now = time.monotonic()
-                self._note(state, reached, now)
+                with self._has_looked:
+                    self._note(state, reached, now)
+                    self._has_looked.notify_all()
                 if (state, reached) != last:
                     last, moved_at = (state, reached), now
                 if now - moved_at > STALL_S:

@@ -90,7 +90,6 @@ class Bridge(models.AbstractModel):
     def _find_envelope(self, disbursement_envelope_id):
         if not isinstance(disbursement_envelope_id, str) or not disbursement_envelope_id:
             raise BridgeError("INVALID_DISBURSEMENT_ENVELOPE_ID")
-        envelopes = self.env["g2p.disbursement.envelope"].sudo()
         found = is_text(disbursement_envelope_id, MAX_REFERENCE) and self.env.execute_query(
             SQL(
                 """
@@ -104,7 +103,7 @@ class Bridge(models.AbstractModel):
         )
         if not found:
             raise BridgeError("DISBURSEMENT_ENVELOPE_NOT_FOUND")
-        return envelopes.browse(found[0][0])
+        return self.env["g2p.disbursement.envelope"].sudo().browse(found[0][0])
 
     # -- shared rules ---------------------------------------------------------------------------
 

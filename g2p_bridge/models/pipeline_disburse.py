@@ -17,6 +17,7 @@ from ..connectors.dto import (
     Payment,
 )
 from ..connectors.errors import BankOutcomeUnknown, BankRejected, BankUnavailable
+from .own_cursor import try_lock_for_transaction
 from .pipeline_resolve import ADDRESS_COLUMNS
 from .roles import APPROVER, OFFICER, check_role
 
@@ -206,11 +207,8 @@ class DisbursementBatch(models.Model):
         :raise RetryableJobError: all are taken
         """
         for slot in range(self.bank_id.max_parallel_calls):
-            self.env.cr.execute(
-                "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))",
-                [f"g2p.sponsor.bank.slot:{self.bank_id.id}:{slot}"],
-            )
-            if self.env.cr.fetchone()[0]:
+            name = f"g2p.sponsor.bank.slot:{self.bank_id.id}:{slot}"
+            if try_lock_for_transaction(self.env.cr, name):
                 return
         raise RetryableJobError("the bank is busy with our calls", seconds=2, ignore_retry=True)
 

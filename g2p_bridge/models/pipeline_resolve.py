@@ -4,7 +4,7 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ..connectors.errors import BankRejected, BankUnavailable
-from .own_cursor import own_cursor
+from .own_cursor import own_cursor, try_lock_for_transaction
 from .pipeline_funds import ALWAYS
 from .roles import OFFICER, check_role
 
@@ -110,11 +110,8 @@ class DisbursementEnvelope(models.Model):
         The same slice is enqueued again while its job runs (an identity key ignores started jobs).
         What that one committed since our snapshot may not be touched: hence the second cursor.
         """
-        self.env.cr.execute(
-            "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))",
-            [f"g2p.disbursement.envelope.slice:{self.id}:{first_id}"],
-        )
-        if not self.env.cr.fetchone()[0]:
+        name = f"g2p.disbursement.envelope.slice:{self.id}:{first_id}"
+        if not try_lock_for_transaction(self.env.cr, name):
             return False
         with own_cursor(self.env) as cr:
             cr.execute(
