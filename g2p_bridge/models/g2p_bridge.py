@@ -88,22 +88,31 @@ class Bridge(models.AbstractModel):
         raise BridgeError("INVALID_PROGRAM_MNEMONIC")
 
     def _find_envelope(self, disbursement_envelope_id):
+        return self._find_envelope_with(disbursement_envelope_id, SQL("NULL"))[0]
+
+    def _find_envelope_with(self, disbursement_envelope_id, wanted):
+        """Return an envelope of the caller, and what else is asked of it in the same query.
+
+        :param SQL wanted: expression on the envelope ``e`` and its program ``p``
+        """
         if not isinstance(disbursement_envelope_id, str) or not disbursement_envelope_id:
             raise BridgeError("INVALID_DISBURSEMENT_ENVELOPE_ID")
         found = is_text(disbursement_envelope_id, MAX_REFERENCE) and self.env.execute_query(
             SQL(
                 """
-                SELECT e.id FROM g2p_disbursement_envelope e
+                SELECT e.id, %s FROM g2p_disbursement_envelope e
                   JOIN g2p_benefit_program p ON p.id = e.program_id
                  WHERE e.disbursement_envelope_id = %s AND %s
                 """,
+                wanted,
                 disbursement_envelope_id,
                 self._is_of_caller("g2p.benefit.program", "p"),
             )
         )
         if not found:
             raise BridgeError("DISBURSEMENT_ENVELOPE_NOT_FOUND")
-        return self.env["g2p.disbursement.envelope"].sudo().browse(found[0][0])
+        [(envelope_id, *values)] = found
+        return self.env["g2p.disbursement.envelope"].sudo().browse(envelope_id), *values
 
     # -- shared rules ---------------------------------------------------------------------------
 
@@ -124,21 +133,28 @@ class Bridge(models.AbstractModel):
         return reason
 
     @contextmanager
-    def _alone_with(self, envelope):
-        """Give the envelope in a transaction of its own, in which nobody else changes it.
+    def _beside(self, envelope):
+        """Give the envelope in a transaction of its own, that commits when the block ends well.
 
-        Others that add to it, cancel from it or amend it wait until its end; it commits when the
-        block ends well. It is READ COMMITTED, so it sees all that was committed while it waited:
-        in the request's own transaction, REPEATABLE READ, whoever waits would have to start over,
-        which beside busy senders never ends.
+        It is READ COMMITTED, so it sees all that was committed while it waited for others: in the
+        request's own transaction, REPEATABLE READ, whoever waits would have to start over, which
+        beside busy senders never ends.
         """
         self.env.flush_all()
         with own_cursor(self.env) as cr:
-            alone = envelope.with_env(envelope.env(cr=cr))
+            yield envelope.with_env(envelope.env(cr=cr))
+        self.env.invalidate_all()
+
+    @contextmanager
+    def _alone_with(self, envelope):
+        """Give the envelope like :meth:`_beside`, with nobody else who changes it.
+
+        Others that add to it, cancel from it or amend it wait until its end.
+        """
+        with self._beside(envelope) as alone:
             alone._lock_composition()
             self._wait_for_row(alone)
             yield alone
-        self.env.invalidate_all()
 
     def _wait_for_row(self, envelope):
         # where it changed since our snapshot, Odoo runs the request again: nothing to complain of

@@ -17,7 +17,7 @@ from ..services.api_answers import (
     rows_answer,
     timestamp,
 )
-from ..services.api_rows import checked_row, id_error, row_error, usable_text
+from ..services.api_rows import checked_row, faultless_rows, id_error, row_error, usable_text
 from ..services.disbursement_id import new_ids
 from ..services.field_rules import is_left_out, is_text, to_count
 from .g2p_bridge import PBMS_GROUP, ready_made
@@ -26,6 +26,8 @@ from .own_cursor import own_cursor
 
 #: a whole number that PostgreSQL's bigint holds
 _CURSOR_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+_COPY_BYTES = 1024 * 1024
+_DECIMAL_PLACES = SQL("(SELECT decimal_places FROM res_currency WHERE id = e.currency_id)")
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -60,23 +62,27 @@ class Bridge(models.AbstractModel):
         :return: list of the rows with their ``disbursement_id``, in the order of the call
         """
         self = self._for_caller(PBMS_GROUP)
-        envelope = self._find_envelope(disbursement_envelope_id)
         self._check_idempotency_key(idempotency_key)
-        places = self._decimal_places(envelope)
+        envelope, places, known = self._find_envelope_with(
+            disbursement_envelope_id, SQL("%s, %s", _DECIMAL_PLACES, _booked_hash(idempotency_key))
+        )
         rows = self._checked_rows(disbursement_envelope_id, places, disbursements)
-        digest = canonical.content_hash(rows) if idempotency_key else None
-        if self._known_intake(envelope, idempotency_key, digest):
+        digest = canonical.rows_hash(rows) if idempotency_key else None
+        # what is booked from now on is seen by _book_intake, under the envelope's lock
+        if self._is_same_content(known, digest):
             return self._known_rows_answer(envelope, rows)
         received_at = fields.Datetime.now()
         ids = new_ids(len(rows))
         try:
-            with self.env.cr.savepoint(flush=False):
-                self._copy_disbursements(envelope, ids, rows, received_at)
+            with self._beside(envelope) as beside:
+                self._copy_disbursements(beside, ids, rows, received_at)
+                self._book_intake(beside, rows, idempotency_key, digest, received_at)
         except IntegrityError:
-            if self._is_same_content(self._books(envelope, idempotency_key).content_hash, digest):
+            with self._beside(envelope) as beside:
+                known = self._books(beside, idempotency_key).content_hash
+            if self._is_same_content(known, digest):
                 return self._known_rows_answer(envelope, rows)
             raise self._duplicates_error(envelope, rows) from None
-        self._book_intake(envelope, rows, idempotency_key, digest, received_at)
         return ready_made(rows_answer(disbursement_envelope_id, rows, ids, timestamp(received_at)))
 
     @api.model
@@ -168,15 +174,6 @@ class Bridge(models.AbstractModel):
 
     # -- intake ---------------------------------------------------------------------------------
 
-    def _decimal_places(self, envelope):
-        """Return the decimals of the envelope's currency, without reading all else of the two."""
-        query = SQL(
-            "SELECT decimal_places FROM res_currency WHERE id ="
-            " (SELECT currency_id FROM g2p_disbursement_envelope WHERE id = %s)",
-            envelope.id,
-        )
-        return self.env.execute_query(query)[0][0]
-
     def _checked_rows(self, envelope_id, places, disbursements):
         """Return the rows as tuples of their five values, amounts as Decimal.
 
@@ -189,6 +186,10 @@ class Bridge(models.AbstractModel):
         limit = self._parameter("rows_per_call")
         if len(disbursements) > limit:
             raise BridgeError("TOO_MANY_DISBURSEMENTS_IN_CALL", limit)
+        rows = faultless_rows(disbursements, envelope_id, places)
+        return rows or self._rows_one_by_one(envelope_id, places, disbursements)
+
+    def _rows_one_by_one(self, envelope_id, places, disbursements):
         rows, errors, seen = [], [], set()
         for index, given in enumerate(disbursements):
             row, codes = checked_row(given, places, seen)
@@ -200,18 +201,6 @@ class Bridge(models.AbstractModel):
         if errors:
             raise BridgeError("INVALID_DISBURSEMENT_PAYLOAD", rows=errors)
         return rows
-
-    def _known_intake(self, envelope, idempotency_key, digest):
-        """Say whether a call with this key and content was booked when this request began.
-
-        What was booked since is seen by :meth:`_book_intake`, under the envelope's lock.
-
-        :raise BridgeError: the key came with other content
-        """
-        if not idempotency_key:
-            return False
-        known = self.env.execute_query(_hash_of_key(envelope, idempotency_key))
-        return bool(known) and self._is_same_content(known[0][0], digest)
 
     def _is_same_content(self, known, digest):
         if known and known != digest:
@@ -252,28 +241,25 @@ class Bridge(models.AbstractModel):
 
         :raise IntegrityError: one of the references stands in the envelope already
         """
-        self.env.cr.execute("SELECT pg_current_xact_id()::text")
-        xid = self.env.cr.fetchone()[0]
-        head = f"{envelope.id}\treceived\t{received_at}\t{received_at}\t{xid}"
-        lines = "".join(
-            f"{head}\t{given_id}\t{amount}\t{_escaped(reference)}\t{_escaped(person)}"
-            f"\t{_escaped(name)}\t{_escaped(narrative)}\n"
-            for given_id, (reference, person, name, amount, narrative) in zip(
-                ids, rows, strict=True
-            )
-        )
-        self.env.cr.copy_expert(
+        cr = envelope.env.cr
+        cr.execute("SELECT pg_current_xact_id()::text")
+        head = f"{envelope.id}\treceived\t{received_at}\t{received_at}\t{cr.fetchone()[0]}\t"
+        references, persons, names, amounts, narratives = zip(*rows, strict=True)
+        columns = (references, persons, names, narratives)
+        lines = map("\t".join, zip(ids, map(str, amounts), *map(_escaped, columns), strict=True))
+        text = head + f"\n{head}".join(lines) + "\n"
+        cr.copy_expert(
             "COPY g2p_disbursement (envelope_id, state, received_at, state_since, changed_xid,"
             " disbursement_id, amount, mis_reference_number, beneficiary_id, beneficiary_name,"
             " narrative) FROM STDIN",
-            io.StringIO(lines),
+            io.BytesIO(text.encode()),
+            size=_COPY_BYTES,
         )
 
     def _book_intake(self, envelope, rows, idempotency_key, digest, received_at):
         """Count the call in, against the declared totals.
 
-        Calls of one envelope pass here one by one, from the lock to their commit; what the
-        others booked is read past our snapshot.
+        Calls of one envelope pass here one by one, from the lock to their commit.
 
         :raise BridgeError: the envelope takes no more, or not so much
         """
@@ -287,7 +273,7 @@ class Bridge(models.AbstractModel):
             raise BridgeError("NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED")
         if books.amount + amount > books.declared_amount:
             raise BridgeError("TOTAL_DISBURSEMENT_AMOUNT_EXCEEDS_DECLARED")
-        self.env.cr.execute(
+        envelope.env.cr.execute(
             SQL(
                 """
                 INSERT INTO g2p_disbursement_journal
@@ -318,32 +304,31 @@ class Bridge(models.AbstractModel):
             raise BridgeError("NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED")
 
     def _books(self, envelope, idempotency_key=None):
-        """Return the :class:`Books` of an envelope, past our snapshot: as all have committed them.
+        """Return the :class:`Books` of an envelope, as all have committed them until now.
 
-        One query of one short transaction: callers hold the envelope's lock meanwhile.
+        :param envelope: in a transaction that is READ COMMITTED
         """
-        with own_cursor(self.env) as cr:
-            cr.execute(
-                SQL(
-                    """
-                    SELECT e.state, e.number_of_disbursements, e.total_disbursement_amount::text,
-                           booked.count, booked.amount::text, (%s)
-                      FROM g2p_disbursement_envelope e
-                     CROSS JOIN LATERAL (
-                           SELECT coalesce(sum(CASE WHEN is_withdrawal THEN -disbursement_count
-                                                    ELSE disbursement_count END), 0)::bigint
-                                  AS count,
-                                  coalesce(sum(CASE WHEN is_withdrawal THEN -amount
-                                                    ELSE amount END), 0) AS amount
-                             FROM g2p_disbursement_journal
-                            WHERE envelope_id = e.id AND (source IS NULL OR is_withdrawal)) booked
-                     WHERE e.id = %s
-                    """,
-                    _hash_of_key(envelope, idempotency_key or None),
-                    envelope.id,
-                )
+        [values] = envelope.env.execute_query(
+            SQL(
+                """
+                SELECT e.state, e.number_of_disbursements, e.total_disbursement_amount::text,
+                       booked.count, booked.amount::text, %s
+                  FROM g2p_disbursement_envelope e
+                 CROSS JOIN LATERAL (
+                       SELECT coalesce(sum(CASE WHEN is_withdrawal THEN -disbursement_count
+                                                ELSE disbursement_count END), 0)::bigint
+                              AS count,
+                              coalesce(sum(CASE WHEN is_withdrawal THEN -amount
+                                                ELSE amount END), 0) AS amount
+                         FROM g2p_disbursement_journal
+                        WHERE envelope_id = e.id AND (source IS NULL OR is_withdrawal)) booked
+                 WHERE e.id = %s
+                """,
+                _booked_hash(idempotency_key),
+                envelope.id,
             )
-            state, declared_count, declared, count, amount, content_hash = cr.fetchone()
+        )
+        state, declared_count, declared, count, amount, content_hash = values
         return Books(state, declared_count, Decimal(declared), count, Decimal(amount), content_hash)
 
     # -- disbursements --------------------------------------------------------------------------
@@ -479,16 +464,17 @@ class Bridge(models.AbstractModel):
         return (int(xid), int(row_id))
 
 
-def _hash_of_key(envelope, idempotency_key):
-    """Return the query for the content that was booked for an envelope under a key."""
+def _booked_hash(idempotency_key):
+    """Return the expression for the content booked for the envelope ``e`` under a key."""
     return SQL(
-        "SELECT content_hash FROM g2p_disbursement_journal"
-        " WHERE envelope_id = %s AND idempotency_key = %s",
-        envelope.id,
-        idempotency_key,
+        "(SELECT content_hash FROM g2p_disbursement_journal"
+        " WHERE envelope_id = e.id AND idempotency_key = %s)",
+        idempotency_key or None,
     )
 
 
-def _escaped(text):
-    """Return a text as COPY's text format takes it."""
-    return text.translate(_COPY_ESCAPES) if "\\" in text else text
+def _escaped(texts):
+    """Return a column of texts as COPY's text format takes it."""
+    if any("\\" in text for text in texts):
+        return [text.translate(_COPY_ESCAPES) for text in texts]
+    return texts

@@ -42,6 +42,22 @@ def is_text(value, max_length):
     return _FORBIDDEN.search(value) is None and _VISIBLE.search(value) is not None
 
 
+def are_texts(values, max_length):
+    """Say whether :func:`is_text` holds for each of the values; in a fraction of the time.
+
+    :param values: sequence, not empty
+    """
+    try:
+        joined = "".join(values)
+    except TypeError:  # one of them is no text
+        return False
+    if not all(values) or max(map(len, values)) > max_length:
+        return False
+    if joined.isascii():
+        return joined.isprintable() and not any(map(str.isspace, values))
+    return _FORBIDDEN.search(joined) is None and all(map(_VISIBLE.search, values))
+
+
 def to_count(value, max_count):
     """Return ``value`` as a whole number from 1 to ``max_count``, or None.
 

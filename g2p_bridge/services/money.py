@@ -27,12 +27,12 @@ def parse_amount(value, decimal_places, *, allow_zero=False):
         than 15 digits including the currency's decimals
     """
     kind = type(value)
-    if kind is int:
+    if kind is str:
+        text = value
+    elif kind is int:
         text = str(value) if -(10**MAX_DIGITS) < value < 10**MAX_DIGITS else "1" * (MAX_DIGITS + 1)
     elif kind is float:
         text = _text_of_float(value)
-    elif kind is str:
-        text = value
     elif kind is Decimal:
         text = _text_of_decimal(value)
     else:
@@ -44,16 +44,17 @@ def parse_amount(value, decimal_places, *, allow_zero=False):
 
 
 def _checked(whole, decimals, places, allow_zero):
-    if len(decimals) > places:
+    missing = places - len(decimals)
+    if missing < 0:
         raise AmountError(f"The amount has more than the {places} decimals of its currency.")
-    whole = whole.lstrip("0")
     if len(whole) + places > MAX_DIGITS:
-        raise AmountError(_ALL_DIGITS)
-    # Python turns no text of more than 4,300 digits into a number, were they all zeros
-    number = int((whole or "0") + decimals.ljust(places, "0"))
-    if not number and not allow_zero:
+        whole = whole.lstrip("0")
+        if len(whole) + places > MAX_DIGITS:
+            raise AmountError(_ALL_DIGITS)
+    amount = Decimal(f"{whole}.{decimals}{'0' * missing}")
+    if not amount and not allow_zero:
         raise AmountError("The amount must be above zero.")
-    return Decimal(number).scaleb(-places) if places else Decimal(number)
+    return amount
 
 
 def _text_of_float(value):

@@ -1,3 +1,4 @@
+import random
 import time
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -10,7 +11,8 @@ from odoo.tests import BaseCase, tagged
 
 from odoo.addons.g2p_bridge.connectors.dto import BANK_ACCOUNT, EMAIL_WALLET, MOBILE_WALLET
 from odoo.addons.g2p_bridge.services import disbursement_id, financial_address, money
-from odoo.addons.g2p_bridge.services.canonical import content_hash
+from odoo.addons.g2p_bridge.services.api_rows import checked_row, faultless_rows
+from odoo.addons.g2p_bridge.services.canonical import content_hash, rows_hash
 from odoo.addons.g2p_bridge.services.disbursement_id import is_valid, new_ids
 from odoo.addons.g2p_bridge.services.money import AmountError, parse_amount
 
@@ -298,3 +300,97 @@ class TestCanonical(BaseCase):
                 content_hash(value)
         with self.assertRaises(TypeError):
             content_hash(object())
+
+    def test_rows_have_the_same_digest_on_the_short_way(self):
+        rows = [
+            ("M1", "B1", 'Jörg "Q" \\', Decimal("12.50"), "cash"),
+            ("M2", "B2", "أمينة", Decimal("100.00"), "cash"),
+            ("M3", "B3", "Amina", Decimal("100"), "cash"),
+            ("M4", "B4", "Amina", Decimal("0.00000001"), "cash"),
+        ]
+        self.assertEqual(rows_hash(rows), content_hash(rows))
+        self.assertNotEqual(rows_hash(rows), rows_hash(rows[:3]))
+
+
+#: values that a field of a row may come with, good and bad
+_FIELD_VALUES = (
+    "M1",
+    "أمينة بنت محمد",
+    "नेहा",
+    "x" * 35,
+    "x" * 36,
+    "x" * 300,
+    "\u200b",
+    "   ",
+    "a\tb",
+    "a\u202eb",
+    "\ud83d",
+    "\ude00",
+    "",
+    None,
+    False,
+    5,
+    ["M1"],
+    {},
+)
+_AMOUNT_VALUES = ("10.50", "10.5", "7", 7, 7.25, "7.255", "0", 0, True, None, "1e3", "9" * 16, [])
+
+
+@tagged("post_install", "-at_install")
+class TestRows(BaseCase):
+    """Rows of a call, looked at together and one by one."""
+
+    def setUp(self):
+        super().setUp()
+        self.random = random.Random(20261126)
+
+    def a_row(self, number):
+        given = {
+            "mis_reference_number": f"M{number}",
+            "beneficiary_id": f"B{number}",
+            "beneficiary_name": self.random.choice(("Amina", "أمينة بنت محمد", "नेहा")),
+            "disbursement_amount": self.random.choice(("10.50", "10.5", 7, 7.25)),
+            "narrative": "Monthly grant",
+        }
+        if self.random.random() < 0.3:
+            given["disbursement_envelope_id"] = "E1"
+        return given
+
+    def spoil(self, rows):
+        """Put one value of any kind into one row, or make it no row at all."""
+        row = self.random.choice(rows)
+        name = self.random.choice((*row, "disbursement_envelope_id"))
+        change = self.random.random()
+        if change < 0.1:
+            rows[rows.index(row)] = self.random.choice((None, "row", [], 3))
+        elif change < 0.2:
+            row.pop(name, None)
+        else:
+            amount = name == "disbursement_amount"
+            row[name] = self.random.choice(_AMOUNT_VALUES if amount else _FIELD_VALUES)
+
+    def one_by_one(self, rows):
+        """Return the rows as the slow way reads them, None where one has a fault."""
+        seen, read = set(), []
+        for given in rows:
+            row, codes = checked_row(given, 2, seen)
+            if codes or given.get("disbursement_envelope_id", "E1") != "E1":
+                return None
+            read.append(row)
+        return read
+
+    def test_rows_looked_at_together_are_what_they_are_one_by_one(self):
+        taken = refused = 0
+        for _round in range(3000):
+            rows = [self.a_row(number) for number in range(self.random.randint(1, 4))]
+            if self.random.random() < 0.7:
+                self.spoil(rows)
+            expected = self.one_by_one(rows)
+            self.assertEqual(faultless_rows(rows, "E1", 2), expected, rows)
+            taken, refused = taken + (expected is not None), refused + (expected is None)
+        self.assertGreater(min(taken, refused), 500)
+
+    def test_a_reference_that_comes_twice_is_seen_in_a_column(self):
+        rows = [self.a_row(1), self.a_row(2), self.a_row(1)]
+        self.assertIsNone(faultless_rows(rows, "E1", 2))
+        self.assertIsNotNone(faultless_rows(rows[:2], "E1", 2))
