@@ -4,9 +4,14 @@ Names follow ISO 20022 (pain.001, camt.053) and SWIFT MT940. No Odoo in here, so
 connector can be written and tested without a database.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+
+from .entries import PackedEntries as PackedEntries
+from .entries import StatementEntry as StatementEntry
+from .entries import total_of
 
 #: kinds of financial address (the ``fa_type`` of OpenG2P's mapper)
 BANK_ACCOUNT = "BANK_ACCOUNT"
@@ -99,27 +104,6 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StatementEntry:
-    """One entry of a statement (MT940 :61: with its :86:)."""
-
-    sequence: int  # 1-based position in its statement
-    mark: str  # D, C, RD or RC (MT940 :61: subfield 3)
-    amount: Decimal  # always positive; the mark says the direction
-    value_date: date
-    entry_date: date | None = None
-    customer_reference: str = ""  # subfield 7
-    bank_reference: str = ""  # subfield 8
-    transaction_type: str = ""  # subfield 6, e.g. NTRF
-    narrative: tuple[str, ...] = ()  # lines of :86:, empty ones kept
-    supplementary_details: str = ""  # subfield 9
-
-    @property
-    def signed_amount(self):
-        """What the entry adds to the balance of the account."""
-        return self.amount if self.mark in ("C", "RD") else -self.amount
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """One statement of one account (MT940 :20: to :62:), pages joined."""
 
@@ -133,10 +117,10 @@ class Statement:
     opening_date: date | None = None
     closing_balance: Decimal
     closing_date: date | None = None
-    entries: tuple[StatementEntry, ...] = ()
+    #: of StatementEntry: a tuple will do, PackedEntries take less memory
+    entries: Sequence = ()
 
     @property
     def difference(self):
         """Closing balance less opening balance and entries: zero when the statement ties."""
-        booked = sum((entry.signed_amount for entry in self.entries), Decimal(0))
-        return self.closing_balance - self.opening_balance - booked
+        return self.closing_balance - self.opening_balance - total_of(self.entries)

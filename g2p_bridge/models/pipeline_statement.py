@@ -1,7 +1,7 @@
 import hashlib
 import re
-from itertools import chain, islice, repeat
-from types import SimpleNamespace
+from io import StringIO
+from itertools import chain, islice
 
 from psycopg2.errors import DeadlockDetected, SerializationFailure
 
@@ -11,6 +11,7 @@ from odoo.tools import SQL
 
 from odoo.addons.queue_job.exception import RetryableJobError
 
+from ..connectors.entries import most_decimals
 from ..connectors.errors import StatementInvalid
 from ..services.disbursement_id import new_ids
 from .g2p_bridge_error import BridgeError
@@ -20,6 +21,8 @@ from .roles import OFFICER, check_role
 #: marks that take money out of the account, and that bring it back (MT940 :61: subfield 3)
 PASSES = {"debits": ("D", "RC"), "credits": ("C", "RD")}
 
+#: entries that one COPY stores
+_COPY_SIZE = 2000
 #: COPY's text format
 _NULL = "\\N"
 _COPY_SPECIAL = re.compile(r"[\\\t\n\r]")
@@ -57,7 +60,13 @@ class AccountStatement(models.Model):
         parsed = self._parse(content, banks)
         numbers, taken = self._lock_numbers(parsed)
         attachment = self.env["ir.attachment"].create(
-            {"name": filename or "statement.mt940", "raw": content, "mimetype": "text/plain"}
+            # not yet as a text, whose words Odoo would take into its search index: account numbers
+            # among them, and the file once more in memory
+            {
+                "name": filename or "statement.mt940",
+                "raw": content,
+                "mimetype": "application/x-mt940",
+            }
         )
         statements = self.browse()
         for position, ((account, statement), number) in enumerate(
@@ -75,11 +84,10 @@ class AccountStatement(models.Model):
                     "attachment_id": attachment.id,
                 },
             )
-        # the field makes Odoo ask for its group before it hands out the file; its words, account
-        # numbers among them, are not for the search index
+        # the field makes Odoo ask for its group before it hands out the file
         attachment.write(
             {
-                "index_content": False,
+                "mimetype": "text/plain",
                 "res_model": self._name,
                 "res_field": "attachment_id",
                 "res_id": statements[0].id,
@@ -199,20 +207,23 @@ class AccountStatement(models.Model):
         return ("held", " ".join(reasons)) if reasons else ("received", False)
 
     def _store_lines(self, statement):
-        """Insert the entries with one COPY; the connector's hooks read their references."""
+        """Insert the entries by COPY, some at a time: a file may have half a million of them."""
         connector = self.bank_id._get_connector() if self.bank_id.connector else None
         hooks = connector if connector is not None else self.env["g2p.bank.connector"].sudo()
         if not statement.entries:
             return
-        # all of them first: an error of a hook within the COPY would look like one of PostgreSQL
-        read = [_read_by_hooks(entry, hooks) for entry in statement.entries]
         self.env.flush_all()
-        self.env.cr.copy_expert(
-            "COPY g2p_account_statement_line (statement_id, outcome, is_handled, entry_sequence,"
-            " mark, amount, value_date, entry_date, customer_reference, bank_reference, narrative,"
-            " disbursement_reference, beneficiary_name_from_bank, reversal_reason) FROM STDIN",
-            _copy_source(map(_copy_row, repeat(self.id), statement.entries, read)),
-        )
+        entries = iter(statement.entries)
+        while part := list(islice(entries, _COPY_SIZE)):
+            # read before COPY begins: an error of a hook in it would look like one of PostgreSQL
+            rows = "".join(_copy_row(self.id, entry, hooks) for entry in part)
+            self.env.cr.copy_expert(
+                "COPY g2p_account_statement_line (statement_id, outcome, is_handled,"
+                " entry_sequence, mark, amount, value_date, entry_date, customer_reference,"
+                " bank_reference, narrative, disbursement_reference, beneficiary_name_from_bank,"
+                " reversal_reason) FROM STDIN",
+                StringIO(rows),
+            )
         self.env.invalidate_all()
 
     # -- matching -------------------------------------------------------------------------------
@@ -655,11 +666,6 @@ def _id_of_first(item):
     return item[0].id
 
 
-def _copy_source(rows):
-    """Return what COPY reads from: the rows are made as it goes, so never all at once."""
-    return SimpleNamespace(read=lambda _size: "".join(islice(rows, 500)))  # any size will do
-
-
 def _read_by_hooks(entry, hooks):
     """Return (disbursement id, beneficiary's name, reason of a reversal), as the bank writes."""
     is_reversal = entry.mark in PASSES["credits"]
@@ -670,8 +676,9 @@ def _read_by_hooks(entry, hooks):
     )
 
 
-def _copy_row(statement_id, entry, read):
-    """Return the row of an entry in COPY's text format."""
+def _copy_row(statement_id, entry, hooks):
+    """Return the row of an entry in COPY's text format; the hooks read its references."""
+    read = _read_by_hooks(entry, hooks)
     texts = (entry.customer_reference, entry.bank_reference, "\n".join(entry.narrative), *read)
     return (
         f"{statement_id}\tpending\tf\t{entry.sequence}\t{entry.mark}\t{entry.amount}"
@@ -693,7 +700,8 @@ def _check_decimals(statement, places):
         ("opening balance", statement.opening_balance),
         ("closing balance", statement.closing_balance),
     )
-    entries = ((entry.sequence, entry.amount) for entry in statement.entries)
+    finer = statement.entries if most_decimals(statement.entries) > places else ()
+    entries = ((entry.sequence, entry.amount) for entry in finer)
     for name, amount in chain(balances, entries):
         if -amount.as_tuple().exponent > places and amount != round(amount, places):
             subject = f"entry {name}" if isinstance(name, int) else name

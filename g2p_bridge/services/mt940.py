@@ -5,16 +5,20 @@ loses empty lines of :86: and which line an error is in, cuts references, takes 
 statement for an empty one, and writes what it cannot read, account numbers included, into the log.
 So the text is taken apart here, line by line, and each :61:, :60a: and :62a: goes through a tag of
 the library, with a pattern that takes the whole reference and nothing that is no amount.
+
+The text is decoded, mended and read piece by piece: but for the file's own bytes and its entries,
+which are packed, nothing in here grows with it.
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from codecs import getincrementaldecoder
+from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import mt940
 
-from ..connectors.dto import Statement, StatementEntry
+from ..connectors.dto import PackedEntries, Statement
 from ..connectors.errors import StatementInvalid
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -26,12 +30,15 @@ _REFERENCE_WIDTH = 16
 _MAX_AMOUNT_WIDTH = 16
 _NUMBER_WIDTH = 9
 
-_LINE_END = re.compile(r"\r+\n|\r")
+#: bytes, or characters, that are decoded at a time
+_PIECE = 128 * 1024
+#: each run of them ends a line where a line feed follows, and as many as it has where none does
+_CARRIAGE_RETURNS = re.compile(r"(\r+)(\n?)")
 _TAG = re.compile(r":(\d\d|NS)([A-Z]?):", re.ASCII)
 #: some German banks wrap lines so that a tag is torn after its first colon
-_TORN_TAG = re.compile(r"^:\n((?:\d\d|NS)[A-Z]?:)", re.ASCII | re.MULTILINE)
+_TORN_TAG = re.compile(r"(?:\d\d|NS)[A-Z]?:", re.ASCII)
 #: blocks 1 to 4 of a SWIFT message, with the first tag in the same line
-_SWIFT_HEADER = re.compile(r"^\{.*\{4:(?::(?=\d\d))", re.ASCII | re.MULTILINE)
+_SWIFT_HEADER = re.compile(r"\{.*\{4:(?::(?=\d\d))", re.ASCII)
 #: what transports put around statements: SOH, STX, ETX, EOT, SUB; and the BOM
 _TRANSPORT = str.maketrans("", "", "\x01\x02\x03\x04\x1a\ufeff")
 #: bytes that are letters in the code pages of DOS and control characters in Latin-1
@@ -127,15 +134,14 @@ class _Page:
     opening: tuple | None = None  # (is first page, date, currency, Decimal)
     closing: tuple | None = None  # (is last page, date, currency, Decimal)
     is_interim: bool = False
-    #: StatementEntry, but for the last one, which may go on: a dict of its fields
-    entries: list = field(default_factory=list)
+    entries: PackedEntries = field(default_factory=PackedEntries)
+    #: the last entry, which may go on: a dict of its fields
     draft: dict | None = None
 
     def end_entry(self):
-        """Keep the entry that was being read, as small as it gets: there may be 500,000."""
+        """Keep the entry that was being read."""
         if self.draft:
-            self.draft["narrative"] = tuple(self.draft["narrative"])
-            self.entries.append(StatementEntry(sequence=len(self.entries) + 1, **self.draft))
+            self.entries.append(**self.draft)
             self.draft = None
 
 
@@ -152,10 +158,7 @@ def parse(content):
     """
     if len(content) > MAX_BYTES:
         raise StatementInvalid(f"The file is larger than {MAX_BYTES} bytes.")
-    text = _decode(content) if isinstance(content, bytes) else content
-    if "\0" in text:
-        raise StatementInvalid("The file holds binary data, not the text of a statement.")
-    pages = _read_pages(_read_fields(text))
+    pages = _read_pages(_read_fields(_lines(_decoded(content))))
     if not pages:
         raise StatementInvalid("The file holds no MT940 statement: no line begins with :20:")
     for page in pages:
@@ -172,29 +175,92 @@ def page_number(text):
 # -- text -> fields -----------------------------------------------------------------------------
 
 
-def _decode(content):
-    """Return the text; only narratives hold more than ASCII, so a wrong guess spoils no booking."""
+def _decoded(content):
+    """Return the pieces of the text, one at a time.
+
+    :raise StatementInvalid: binary data
+    """
+    if isinstance(content, str):
+        encoding, pieces = None, partial(_pieces, content)
+    else:
+        encoding = _encoding_of(content)
+        pieces = partial(_decode, content, encoding)
+    if any("\0" in piece for piece in pieces()):
+        raise StatementInvalid("The file holds binary data, not the text of a statement.")
+    return pieces()
+
+
+def _encoding_of(content):
+    """Return the name; only narratives hold more than ASCII, so a wrong guess spoils no booking."""
+    encoding = "utf-16" if content.startswith(_UTF16_BOMS) else "utf-8"
     try:
-        return content.decode("utf-16" if content.startswith(_UTF16_BOMS) else "utf-8")
+        for _piece in _decode(content, encoding):
+            pass
     except UnicodeDecodeError:
         # code page 852 is what the library takes too; these two take any byte
-        return content.decode("cp852" if _DOS_BYTES.search(content) else "latin-1")
+        return "cp852" if _DOS_BYTES.search(content) else "latin-1"
+    return encoding
 
 
-def _normalize(text):
-    """Return the text with one kind of line end and every tag at the begin of a line.
+def _decode(content, encoding):
+    decoder = getincrementaldecoder(encoding)()
+    for piece in _pieces(content):
+        yield decoder.decode(piece)
+    yield decoder.decode(b"", final=True)
+
+
+def _pieces(content):
+    return (content[start : start + _PIECE] for start in range(0, len(content), _PIECE))
+
+
+def _lines(pieces):
+    """Yield the lines of the text, every tag at the begin of one.
 
     The count of lines stays, for the messages.
     """
-    text = _LINE_END.sub("\n", text.translate(_TRANSPORT))
-    text = _TORN_TAG.sub(r"\n:\1", text)
-    return _SWIFT_HEADER.sub(":", text)
+    is_torn = False
+    for raw_line in _raw_lines(pieces):
+        line = raw_line
+        if is_torn and _TORN_TAG.match(line):
+            yield ""
+            line = f":{line}"
+        elif is_torn:
+            yield ":"
+        is_torn = line == ":"
+        if not is_torn:
+            yield _SWIFT_HEADER.sub(":", line, count=1) if line[:1] == "{" else line
+    if is_torn:
+        yield ":"
 
 
-def _read_fields(text):
+def _raw_lines(pieces):
+    """Yield the lines of the text, whatever ends them, without what transports put around."""
+    begun = []  # a line that goes on in the next piece
+    for piece in pieces:
+        text = piece.translate(_TRANSPORT)
+        # what ends in carriage returns may go on with a line feed
+        ended = text.rstrip("\r")
+        end = max(ended.rfind("\n"), ended.rfind("\r")) + 1
+        if end:
+            yield from _with_line_feeds("".join(begun) + text[:end]).split("\n")[:-1]
+            begun = []
+        begun.append(text[end:])
+    yield from _with_line_feeds("".join(begun)).split("\n")
+
+
+def _with_line_feeds(text):
+    text = text.replace("\r\n", "\n")
+    return _CARRIAGE_RETURNS.sub(_line_feeds, text) if "\r" in text else text
+
+
+def _line_feeds(match):
+    return "\n" if match[2] else "\n" * len(match[1])
+
+
+def _read_fields(lines):
     """Yield the fields of the text; what stands before the first and between two is dropped."""
     current, in_entries = None, False
-    for number, raw_line in enumerate(_lines(_normalize(text)), start=1):
+    for number, raw_line in enumerate(lines, start=1):
         line = raw_line.rstrip()
         start = line[:1]
         if start == ":" and (match := _TAG.match(line)) and _is_tag(match[1], in_entries):
@@ -210,15 +276,6 @@ def _read_fields(text):
             current.lines.append(line)
     if current:
         yield current
-
-
-def _lines(text):
-    """Yield the lines one by one: a list of all of them takes more memory than the text."""
-    start = 0
-    while (end := text.find("\n", start)) >= 0:
-        yield text[start:end]
-        start = end + 1
-    yield text[start:]
 
 
 def _is_tag(tag, in_entries):
@@ -455,14 +512,12 @@ def _join(pages):
         opening_balance=first.opening[3],
         closing_date=last.closing[1],
         closing_balance=last.closing[3],
-        entries=tuple(_numbered(pages)),
+        entries=_joined([page.entries for page in pages]),
     )
 
 
-def _numbered(pages):
-    """Yield the entries with their places in the statement, instead of those in their pages."""
-    before = 0
-    for page in pages:
-        for entry in page.entries:
-            yield replace(entry, sequence=before + entry.sequence) if before else entry
-        before += len(page.entries)
+def _joined(parts):
+    first, *others = parts
+    for entries in others:
+        first.extend(entries)
+    return first

@@ -2,11 +2,20 @@ import json
 import logging
 import os
 import tempfile
+import tracemalloc
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 from odoo.tests import BaseCase, tagged
 
+from odoo.addons.g2p_bridge.connectors import entries
+from odoo.addons.g2p_bridge.connectors.entries import (
+    PackedEntries,
+    StatementEntry,
+    most_decimals,
+    total_of,
+)
 from odoo.addons.g2p_bridge.connectors.errors import StatementInvalid
 from odoo.addons.g2p_bridge.services import mt940
 
@@ -108,6 +117,74 @@ class TestStatementFiles(BaseCase):
 
 
 @tagged("post_install", "-at_install")
+class TestPackedEntries(BaseCase):
+    """Entries that are kept small are the same entries."""
+
+    def setUp(self):
+        super().setUp()
+        self.patch(entries, "_PACK_SIZE", 3)
+        self.plain = tuple(
+            StatementEntry(
+                sequence=number,
+                mark=("D", "C", "RD", "RC")[number % 4],
+                amount=Decimal(number) / 8,
+                value_date=date(2026, 11, number),
+                entry_date=date(2026, 12, number) if number % 2 else None,
+                customer_reference=f"REF{number}",
+                narrative=("one", "", "three")[: number % 3],
+            )
+            for number in range(1, 9)
+        )
+
+    def packed(self, plain):
+        packed = PackedEntries()
+        for entry in plain:
+            values = {name: getattr(entry, name) for name in entry.__slots__ if name != "sequence"}
+            packed.append(**values)
+        return packed
+
+    def test_they_come_out_as_they_went_in(self):
+        packed = self.packed(self.plain)
+        self.assertEqual(tuple(packed), self.plain)
+        self.assertEqual(tuple(packed), self.plain)  # as often as one likes
+        self.assertEqual(
+            [str(entry.amount) for entry in packed], [str(e.amount) for e in self.plain]
+        )
+        self.assertEqual(len(packed), 8)
+        for place in (0, 2, 3, 7, -1, -8):
+            self.assertEqual(packed[place], self.plain[place])
+        for part in (slice(2, 5), slice(None, None, -3), slice(6, 99)):
+            self.assertEqual(packed[part], self.plain[part])
+        for place in (8, -9):
+            with self.assertRaises(IndexError):
+                packed[place]
+
+    def test_they_are_equal_to_the_same_entries_only(self):
+        packed = self.packed(self.plain)
+        self.assertEqual(packed, self.packed(self.plain))
+        self.assertEqual(packed, self.plain)
+        self.assertNotEqual(packed, self.plain[:-1])
+        self.assertNotEqual(packed, (*self.plain[:-1], self.plain[0]))
+        self.assertNotEqual(packed, 8)
+
+    def test_parts_are_joined_and_counted_through(self):
+        for cut in range(9):
+            packed = self.packed(self.plain[:cut])
+            packed.extend(self.packed(self.plain[cut:]))
+            self.assertEqual(packed, self.plain)
+            self.assertEqual((packed.total, packed.decimals), (total_of(self.plain), 3))
+
+    def test_totals_are_those_of_the_entries(self):
+        packed = self.packed(self.plain)
+        by_hand = sum((entry.signed_amount for entry in self.plain), Decimal(0))
+        self.assertEqual((packed.total, total_of(packed), total_of(self.plain)), (by_hand,) * 3)
+        self.assertEqual([most_decimals(found) for found in (packed, self.plain, ())], [3, 3, 0])
+
+    def test_their_repr_shows_no_text_of_the_bank(self):
+        self.assertEqual(repr(self.packed(self.plain)), "<8 entries>")
+
+
+@tagged("post_install", "-at_install")
 class TestStatementRules(BaseCase):
     """What is refused, and what the refusal says."""
 
@@ -194,6 +271,44 @@ class TestStatementRules(BaseCase):
     def test_text_and_bytes_are_read_alike(self):
         text = HEAD + ENTRY + TAIL
         self.assertEqual(mt940.parse(text), mt940.parse(text.encode()))
+
+    def test_where_the_file_is_cut_into_pieces_makes_no_difference(self):
+        torn = HEAD + ":\n61:2611231123D1,00NTRFNONREF\n:\nno tag\n:\n" + TAIL
+        cases = [
+            torn.encode(),
+            torn.replace("\n", "\r\r\n").encode(),
+            torn.replace("\n", "\x01\r").encode(),
+            (HEAD + ENTRY + ":86:J\u00fcrgen \u0645\n" + TAIL).encode(),
+            (HEAD + ENTRY + ":86:J\u00fcrgen\n" + TAIL).encode("utf-16"),
+            (HEAD + ENTRY + ":86:J\u00fcrgen\n" + TAIL).encode("cp852"),
+            *(path.read_bytes() for path in sorted(OWN.glob("*.sta"))),
+        ]
+        whole = [mt940.parse(content) for content in cases]
+        for size in (1, 2, 3, 7, 64):
+            self.patch(mt940, "_PIECE", size)
+            for content, expected in zip(cases, whole, strict=True):
+                with self.subTest(size=size, content=content[:60]):
+                    self.assertEqual(mt940.parse(content), expected)
+
+    def test_a_file_of_line_ends_alone_takes_no_longer_than_its_length(self):
+        """With a pattern that looks ahead at each of them, this would take for ever."""
+        self.assertRefused(b"\r" * 5_000_000, "no line begins with :20:")
+
+    def test_a_big_statement_takes_little_more_memory_than_its_file(self):
+        count = 20_000
+        content = f"{HEAD}{ENTRY * count}{TAIL}".encode()
+        mt940.parse(content)  # what is loaded once
+        tracemalloc.start()
+        try:
+            [statement] = mt940.parse(content)
+            _now, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        self.assertEqual(len(statement.entries), count)
+        self.assertEqual(statement.difference, Decimal(count) - 1)
+        self.assertEqual([statement.entries[place].sequence for place in (0, -1)], [1, count])
+        # as objects they would take some 20 MB; now the most is the piece that is being read
+        self.assertLess(peak, 4 * 1024 * 1024)
 
     def test_limits_are_kept(self):
         self.patch(mt940, "MAX_ENTRIES", 3)

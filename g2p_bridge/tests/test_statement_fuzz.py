@@ -190,7 +190,7 @@ def parsed(content):
 
 def visible(content):
     """Return the text without what transports put around statements."""
-    return mt940._decode(content).translate(
+    return "".join(mt940._decoded(content)).translate(
         {1: None, 2: None, 3: None, 4: None, 26: None, 0xFEFF: None}
     )
 
