@@ -21,6 +21,7 @@ from . import (
     pipeline_turns,
     pipeline_disburse,
     statement_numbers,
+    statement_due,
     pipeline_statement,
     g2p_ledger_difference,
     g2p_bridge,

@@ -20,6 +20,7 @@ from . import (
     test_services_mt940,
     test_services_pure,
     test_statement_cases,
+    test_statement_due,
     test_statement_fuzz,
     test_statement_numbers,
     test_statements,
