@@ -161,6 +161,24 @@ class AccountStatement(models.Model):
         )
         return {row["id"]: note for row in rows if (note := self._continuity_note(row))}
 
+    def _in_chain_order(self, account):
+        """Return the booked statements of an account, in the order of day and number."""
+        self.env.flush_all()
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT s.id FROM g2p_account_statement s JOIN g2p_sponsor_bank b ON b.id = s.bank_id
+                 WHERE s.account_id = %s AND s.state IN ('received', 'processed')
+                 ORDER BY %s, %s, %s, s.id
+                """,
+                account.id,
+                _DAY,
+                _as_number(SQL("s.statement_number")),
+                _as_number(SQL("s.first_sequence_number")),
+            )
+        )
+        return self.browse(statement_id for (statement_id,) in rows)
+
     def _continuity_note(self, row):
         before = (_number(row["last_number"] or ""), page_number(row["last_sequence"] or "") or 1)
         now = (

@@ -44,6 +44,32 @@ def _shortest(amount):
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def canonical_bytes(obj):
+    """Return JSON data as the one text (UTF-8) that RFC 8785 allows for it.
+
+    Keys are ASCII here and numbers are whole, so that Python's own writer does it; so do the
+    libraries of other languages.
+
+    :param obj: dict, list, str, int, bool, None; keys in ASCII
+    :raise TypeError: something else is in it, a float among others
+    """
+    _check_exact(obj)
+    return json.dumps(obj, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _check_exact(value):
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if not isinstance(name, str) or not name.isascii():
+                raise TypeError("a key is no ASCII text")
+            _check_exact(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_exact(item)
+    elif value is not None and not isinstance(value, str | int):
+        raise TypeError(f"{type(value).__name__} has no canonical text")
+
+
 def _default(value):
     if isinstance(value, Decimal):
         if not value.is_finite():

@@ -5,6 +5,8 @@ from . import (
     test_browser,
     test_connector_border,
     test_cancellation,
+    test_certificate,
+    test_certificate_browser,
     test_connector_contract,
     test_connector_http,
     test_connector_masking,

@@ -1,6 +1,7 @@
 from . import (
     record_wizard,
     cancel_envelope,
+    certificate_page,
     decide_batch,
     decide_block,
     decide_statement,
