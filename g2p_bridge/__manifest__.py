@@ -50,6 +50,7 @@
         "views/res_config_settings_views.xml",
         "views/menus.xml",
         "views/g2p_certificate_views.xml",
+        "views/report_views.xml",
     ],
     "assets": {"web.assets_tests": ["g2p_bridge/static/tests/tours/*.js"]},
     "application": True,

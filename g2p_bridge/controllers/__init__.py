@@ -1,1 +1,1 @@
-from . import certificate, main
+from . import certificate, main, reports

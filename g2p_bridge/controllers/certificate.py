@@ -2,9 +2,10 @@ import base64
 import json
 
 from odoo import http
-from odoo.http import content_disposition, request
+from odoo.http import request
 
 from ..services import register
+from .reports import download
 
 
 class CertificateFiles(http.Controller):
@@ -17,19 +18,19 @@ class CertificateFiles(http.Controller):
         methods=["GET"],
         readonly=True,
     )
-    def download(self, certificate_id, what):
+    def files(self, certificate_id, what):
         """Answer with the paper (pdf), the signed file (json), the register or the key."""
         certificate = self._certificate(certificate_id)
         name = certificate.name
         if what == "pdf":
             content = base64.b64decode(certificate.with_context(bin_size=False).pdf)
-            return _file(content, f"certificate-{name}.pdf", "application/pdf")
+            return download(content, f"certificate-{name}.pdf", "application/pdf")
         if what == "json":
             content = base64.b64decode(certificate.with_context(bin_size=False).document)
-            return _file(content, f"certificate-{name}.json", "application/json")
+            return download(content, f"certificate-{name}.json", "application/json")
         if what == "key":
             content = certificate.key_id.public_key.encode()
-            return _file(content, "certificate-key.pem", "application/x-pem-file")
+            return download(content, "certificate-key.pem", "application/x-pem-file")
         if what == "register":
             parts = certificate.sudo().register_part_ids  # who sees it sees its register
             streams = [
@@ -37,7 +38,7 @@ class CertificateFiles(http.Controller):
             ]
             # one part after the other: a stored file is read when its turn comes
             content = (stream.read() for stream in streams)
-            response = _file(content, f"register-{name}.csv.gz", "application/gzip")
+            response = download(content, f"register-{name}.csv.gz", "application/gzip")
             response.headers["Content-Length"] = str(sum(stream.size for stream in streams))
             return response
         raise request.not_found()
@@ -63,7 +64,7 @@ class CertificateFiles(http.Controller):
             "path": path,
         }
         content = json.dumps(proof, indent=1).encode() + b"\n"
-        return _file(content, f"payment-{disbursement_id}.json", "application/json")
+        return download(content, f"payment-{disbursement_id}.json", "application/json")
 
     def _certificate(self, certificate_id):
         certificate = request.env["g2p.certificate"].browse(certificate_id).exists()
@@ -71,13 +72,3 @@ class CertificateFiles(http.Controller):
             raise request.not_found()
         certificate.check_access("read")
         return certificate
-
-
-def _file(content, name, mimetype):
-    headers = [
-        ("Content-Type", mimetype),
-        ("Content-Disposition", content_disposition(name)),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Cache-Control", "no-store"),
-    ]
-    return request.make_response(content, headers)

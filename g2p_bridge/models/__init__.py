@@ -28,6 +28,8 @@ from . import (
     g2p_certificate,
     certificate_points,
     certificate_content,
+    envelope_reports,
+    g2p_register_file,
     g2p_bridge,
     g2p_bridge_envelopes,
     g2p_bridge_disbursements,

@@ -18,6 +18,7 @@ from . import (
     test_lost_jobs,
     test_pipeline,
     test_properties,
+    test_reports,
     test_secrets,
     test_services_mt940,
     test_services_pure,

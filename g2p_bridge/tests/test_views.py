@@ -15,6 +15,9 @@ VIEWER_MENUS = {
     "menu_statements",
     "menu_account_statements",
     "menu_account_statement_lines",
+    "menu_certificates",
+    "menu_reconciliation_report",
+    "menu_register_files",
 }
 OFFICER_MENUS = VIEWER_MENUS | {
     "menu_upload_statement",
@@ -36,6 +39,7 @@ ADMINISTRATOR_MENUS = OFFICER_MENUS | {
     "menu_account_mappers",
     "menu_technical",
     "menu_bank_calls",
+    "menu_certificate_keys",
     "menu_journal",
 }
 SYSTEM_MENUS = {"menu_settings"}

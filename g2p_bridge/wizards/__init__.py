@@ -7,5 +7,6 @@ from . import (
     decide_statement,
     dismiss_entry,
     match_entry,
+    print_reports,
     upload_statement,
 )
