@@ -21,6 +21,7 @@ from . import (
     test_reports,
     test_secrets,
     test_services_mt940,
+    test_services_payment_files,
     test_services_pure,
     test_statement_cases,
     test_statement_due,
