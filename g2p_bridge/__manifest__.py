@@ -16,6 +16,11 @@
             "qrcode",
             "reportlab",
             "requests",
+            "cryptography",
+            "requests",
+            "mt-940",
+            "openpyxl",
+            "python-stdnum",
             "xlsxwriter",
         ]
     },
@@ -26,6 +31,7 @@
         "data/queue_job.xml",
         "data/ir_cron.xml",
         "data/certificate_jobs.xml",
+        "data/envelope_import.xml",
         "wizards/upload_statement.xml",
         "wizards/cancel_envelope.xml",
         "wizards/decide_batch.xml",
@@ -51,7 +57,11 @@
         "views/menus.xml",
         "views/g2p_certificate_views.xml",
         "views/report_views.xml",
+        "views/g2p_envelope_import_views.xml",
     ],
-    "assets": {"web.assets_tests": ["g2p_bridge/static/tests/tours/*.js"]},
+    "assets": {
+        "web.assets_backend": ["g2p_bridge/static/src/envelope_import/*"],
+        "web.assets_tests": ["g2p_bridge/static/tests/tours/*.js"],
+    },
     "application": True,
 }

@@ -101,9 +101,12 @@ PARAMETERS = {
     "g2p_bridge.statement_max_bytes": 32 * 1024 * 1024,
     "g2p_bridge.uploads_per_minute": 120,
     "g2p_bridge.statement_max_entries": 250_000,
+    "g2p_bridge.import_max_bytes": 64 * 1024 * 1024,
+    "g2p_bridge.import_max_rows": 500_000,
+    "g2p_bridge.import_keep_days": 30,
 }
 #: those that 0 switches off; for the others it counts as not set
-ZERO_IS_OFF = {"g2p_bridge.uploads_per_minute"}
+ZERO_IS_OFF = {"g2p_bridge.uploads_per_minute", "g2p_bridge.import_keep_days"}
 
 DISBURSEMENT_STATES = [
     ("received", "Received"),

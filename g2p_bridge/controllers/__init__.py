@@ -1,1 +1,2 @@
 from . import certificate, main, reports
+from . import envelope_import, main

@@ -34,5 +34,7 @@ from . import (
     g2p_bridge_envelopes,
     g2p_bridge_disbursements,
     g2p_bridge_bank,
+    g2p_envelope_import,
+    pipeline_import,
     res_config_settings,
 )

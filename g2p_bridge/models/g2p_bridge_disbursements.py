@@ -27,7 +27,6 @@ from .own_cursor import own_cursor
 #: a whole number that PostgreSQL's bigint holds
 _CURSOR_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _COPY_BYTES = 1024 * 1024
-_DECIMAL_PLACES = SQL("(SELECT decimal_places FROM res_currency WHERE id = e.currency_id)")
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -40,6 +39,14 @@ class Books(NamedTuple):
     count: int
     amount: Decimal
     content_hash: str | None  # booked under the key that was asked for
+
+
+class IntakeFacts(NamedTuple):
+    """What a call has to know of its envelope before it looks at the rows."""
+
+    envelope_id: str  # the disbursement_envelope_id
+    decimal_places: int
+    content_hash: str | None  # booked under the key of the call
 
 
 class Bridge(models.AbstractModel):
@@ -63,27 +70,12 @@ class Bridge(models.AbstractModel):
         """
         self = self._for_caller(PBMS_GROUP)
         self._check_idempotency_key(idempotency_key)
-        envelope, places, known = self._find_envelope_with(
-            disbursement_envelope_id, SQL("%s, %s", _DECIMAL_PLACES, _booked_hash(idempotency_key))
+        envelope, *facts = self._find_envelope_with(
+            disbursement_envelope_id, _intake_facts(idempotency_key)
         )
-        rows = self._checked_rows(disbursement_envelope_id, places, disbursements)
-        digest = canonical.rows_hash(rows) if idempotency_key else None
-        # what is booked from now on is seen by _book_intake, under the envelope's lock
-        if self._is_same_content(known, digest):
-            return self._known_rows_answer(envelope, rows)
-        received_at = fields.Datetime.now()
-        ids = new_ids(len(rows))
-        try:
-            with self._beside(envelope) as beside:
-                self._copy_disbursements(beside, ids, rows, received_at)
-                self._book_intake(beside, rows, idempotency_key, digest, received_at)
-        except IntegrityError:
-            with self._beside(envelope) as beside:
-                known = self._books(beside, idempotency_key).content_hash
-            if self._is_same_content(known, digest):
-                return self._known_rows_answer(envelope, rows)
-            raise self._duplicates_error(envelope, rows) from None
-        return ready_made(rows_answer(disbursement_envelope_id, rows, ids, timestamp(received_at)))
+        return self._take_disbursements(
+            envelope, IntakeFacts(*facts), disbursements, idempotency_key
+        )
 
     @api.model
     def cancel_disbursements(self, disbursement_ids=None, reason=None):
@@ -174,6 +166,48 @@ class Bridge(models.AbstractModel):
 
     # -- intake ---------------------------------------------------------------------------------
 
+    @api.private
+    def _take_disbursements(
+        self, envelope, facts, disbursements, idempotency_key, cause="create_disbursements"
+    ):
+        """Add rows to an envelope, all or none: the one way in, for the API and for files.
+
+        They are stored, and booked, in a transaction of their own. A repeat under the same key
+        stores nothing.
+
+        :param IntakeFacts facts: read in this transaction
+        :param str cause: what brought them, for the journal
+        :return: as :meth:`create_disbursements`
+        """
+        rows = self._checked_rows(facts.envelope_id, facts.decimal_places, disbursements)
+        digest = canonical.rows_hash(rows) if idempotency_key else None
+        # what is booked from now on is seen by _book_intake, under the envelope's lock
+        if self._is_same_content(facts.content_hash, digest):
+            return self._known_rows_answer(envelope, rows)
+        received_at = fields.Datetime.now()
+        ids = new_ids(len(rows))
+        try:
+            with self._beside(envelope) as beside:
+                self._copy_disbursements(beside, ids, rows, received_at)
+                self._book_intake(beside, rows, idempotency_key, digest, received_at, cause)
+        except IntegrityError:
+            with self._beside(envelope) as beside:
+                known = self._books(beside, idempotency_key).content_hash
+            if self._is_same_content(known, digest):
+                return self._known_rows_answer(envelope, rows)
+            raise self._duplicates_error(envelope, rows) from None
+        return ready_made(rows_answer(facts.envelope_id, rows, ids, timestamp(received_at)))
+
+    @api.private
+    def _facts_of(self, envelope, idempotency_key):
+        """Return the :class:`IntakeFacts` of an envelope."""
+        query = SQL(
+            "SELECT %s FROM g2p_disbursement_envelope e WHERE e.id = %s",
+            _intake_facts(idempotency_key),
+            envelope.id,
+        )
+        return IntakeFacts(*self.env.execute_query(query)[0])
+
     def _checked_rows(self, envelope_id, places, disbursements):
         """Return the rows as tuples of their five values, amounts as Decimal.
 
@@ -256,7 +290,7 @@ class Bridge(models.AbstractModel):
             size=_COPY_BYTES,
         )
 
-    def _book_intake(self, envelope, rows, idempotency_key, digest, received_at):
+    def _book_intake(self, envelope, rows, idempotency_key, digest, received_at, cause):
         """Count the call in, against the declared totals.
 
         Calls of one envelope pass here one by one, from the lock to their commit.
@@ -279,11 +313,12 @@ class Bridge(models.AbstractModel):
                 INSERT INTO g2p_disbursement_journal
                        (envelope_id, target, disbursement_count, amount, cause, user_id,
                         created_at, idempotency_key, content_hash)
-                VALUES (%s, 'received', %s, %s, 'create_disbursements', %s, %s, %s, %s)
+                VALUES (%s, 'received', %s, %s, %s, %s, %s, %s, %s)
                 """,
                 envelope.id,
                 count,
                 amount,
+                cause,
                 self.env.uid,
                 received_at,
                 idempotency_key or None,
@@ -462,6 +497,15 @@ class Bridge(models.AbstractModel):
         if int(xid) >= self.env.cr.fetchone()[0] or int(row_id) > MAX_COUNT:
             raise BridgeError("INVALID_CURSOR")
         return (int(xid), int(row_id))
+
+
+def _intake_facts(idempotency_key):
+    """Return the expressions for :class:`IntakeFacts`, on the envelope ``e``."""
+    return SQL(
+        "e.disbursement_envelope_id,"
+        " (SELECT decimal_places FROM res_currency WHERE id = e.currency_id), %s",
+        _booked_hash(idempotency_key),
+    )
 
 
 def _booked_hash(idempotency_key):

@@ -53,7 +53,17 @@ class Bridge(models.AbstractModel):
             "disbursement_currency_code": disbursement_currency_code,
             "disbursement_schedule_date": disbursement_schedule_date,
         }
-        program = self._find_program(benefit_program_mnemonic)
+        return self._open_envelope(
+            self._find_program(benefit_program_mnemonic), request, idempotency_key
+        )
+
+    @api.private
+    def _open_envelope(self, program, request, idempotency_key):
+        """Open an envelope of a program: the one way in, for the API and for files.
+
+        :param dict request: the other arguments of :meth:`create_disbursement_envelope`
+        :return: as there
+        """
         values = self._prepare_envelope_vals(program, request)
         digest = canonical.content_hash(request)
         known = self._known_envelope(program.company_id, idempotency_key, digest)

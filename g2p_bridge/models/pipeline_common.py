@@ -163,6 +163,7 @@ class DisbursementEnvelope(models.Model):
             envelope._enqueue_release_funds()
         self.env["g2p.disbursement.batch"]._enqueue_inquiries(limit)
         self.env["g2p.account.statement"]._enqueue_unprocessed(limit)
+        self.env["g2p.envelope.import"]._enqueue_unfinished(limit)
         self._wake_job_runner()
 
     def _wake_job_runner(self):

@@ -683,11 +683,12 @@ def _copy_row(statement_id, entry, hooks):
     return (
         f"{statement_id}\tpending\tf\t{entry.sequence}\t{entry.mark}\t{entry.amount}"
         f"\t{entry.value_date or _NULL}\t{entry.entry_date or _NULL}"
-        "\t" + "\t".join(map(_copy_text, texts)) + "\n"
+        "\t" + "\t".join(map(copy_text, texts)) + "\n"
     )
 
 
-def _copy_text(text):
+def copy_text(text):
+    """Return a text in COPY's text format; NULL for an empty one."""
     if _COPY_SPECIAL.search(text):
         for special, written in _COPY_ESCAPES:
             text = text.replace(special, written)

@@ -87,6 +87,18 @@ class ResConfigSettings(models.TransientModel):
         "Files with more are refused; above 500,000 they are in any case.",
     )
 
+    g2p_import_max_bytes = _parameter(
+        "import_max_bytes", "Largest payment file (bytes)", "Bigger files are not imported."
+    )
+    g2p_import_max_rows = _parameter(
+        "import_max_rows", "Most rows of a payment file", "Files with more are not imported."
+    )
+    g2p_import_keep_days = _parameter(
+        "import_keep_days",
+        "Keep payment files (days)",
+        "How long imported files and their bad rows are kept. 0: until the next night.",
+    )
+
     def set_values(self):
         # Odoo takes 0 for "not set" and removes the parameter, and its default would count again
         result = super().set_values()

@@ -159,7 +159,7 @@ def guess_columns(names, rows, currency=""):
         field = _meaning_of_words(name)
         if field and field not in found and index not in found.values():
             found[field] = index
-    width = max([len(names), *map(len, rows)], default=0)
+    width = width_of(names, rows)
     for field, looks_like in _LOOKS.items():
         if field in found or not (field in REQUIRED or not names):
             continue
@@ -169,6 +169,15 @@ def guess_columns(names, rows, currency=""):
                 found[field] = index
                 break
     return found
+
+
+def width_of(names, rows):
+    """Return how many columns a file has: those with names, or as many as most rows have.
+
+    A row with more is no good row: a separator in an amount makes two cells of it.
+    """
+    widths = [len(row) for row in rows]
+    return len(names) or max(widths, key=lambda width: (widths.count(width), width), default=0)
 
 
 def _meaning_of_words(name):
@@ -227,40 +236,48 @@ def understand(cells, rules, seen):
     :param list cells: of the row
     :param set seen: references so far
     """
+    given, problems = _given(cells, rules)
+    if len(cells) > rules.width:
+        problems.append("ROW_TOO_LONG@")
+    values, codes = checked_row(given, rules.places, seen)
+    named = {problem.partition("@")[2] for problem in problems}
+    for code in codes:
+        field = _API_CODES[code]
+        detail = _detail(code, field, given[field], rules.places)
+        if field == "mis_reference_number" and field not in rules.columns:
+            field = "beneficiary_id"  # of which it is made
+        if field not in named:
+            problems.append(f"{detail}@{field}")
+            named.add(field)
+    return Understood(values, problems, _is_open(cells, rules))
+
+
+def _given(cells, rules):
+    """Return (row as the API would get it, problems of its cells)."""
     given, problems = {}, []
     for field in FIELDS:
         cell = _cell(cells, rules.columns.get(field))
         if field == "disbursement_amount":
-            value, problem = _amount(cell, rules)
+            given[field], problem = _amount(cell, rules)
         else:
-            value, problem = _text(cell)
-        given[field] = value
+            given[field], problem = _text(cell)
         if problem:
             problems.append(f"{problem}@{field}")
-    is_open = rules.style and _is_open(cells, rules)
     if "narrative" not in rules.columns:
         given["narrative"] = rules.narrative
     if "mis_reference_number" not in rules.columns:
         given["mis_reference_number"] = made_reference(rules.cycle, given["beneficiary_id"])
-    if len(cells) > rules.width:
-        problems.append("ROW_TOO_LONG@")
-    values, codes = checked_row(given, rules.places, seen)
-    known = {problem.partition("@")[2] for problem in problems}
-    for code in codes:
-        field = _API_CODES[code]
-        # a reference that is made is wrong, or there twice, because the id is
-        if field == "mis_reference_number" and field not in rules.columns:
-            field = "beneficiary_id"
-            if code != "DUPLICATE_MIS_REFERENCE_NUMBER" or "beneficiary_id" in known:
-                continue
-        if field not in known:
-            problems.append(f"{_detail(code, field, given[field], rules.places)}@{field}")
-    return Understood(values, problems, bool(is_open))
+    return given, problems
 
 
 def made_reference(cycle, beneficiary_id):
     """Return the reference of a payment whose file has none: the same for the same payment."""
     return f"{cycle}-{beneficiary_id}" if beneficiary_id else ""
+
+
+def as_cells(cells):
+    """Return cells that went through JSON."""
+    return [cell if isinstance(cell, str) else tuple(cell) for cell in cells]
 
 
 def _cell(cells, index):
@@ -297,8 +314,11 @@ def _amount(cell, rules):
 
 
 def _is_open(cells, rules):
-    cell = _cell(cells, rules.columns["disbursement_amount"])
-    return isinstance(cell, str) and not cell.isdigit() and is_ambiguous(cell, rules.currency)
+    """Say whether another style would read another amount."""
+    cell = _cell(cells, rules.columns.get("disbursement_amount"))
+    if not rules.style or not isinstance(cell, str) or cell.isdigit():
+        return False
+    return is_ambiguous(cell, rules.currency)
 
 
 def _detail(code, field, value, places):
@@ -321,3 +341,14 @@ def _detail_of_amount(value, places):
     if len(text.partition(".")[2]) > places:
         return "AMOUNT_DECIMALS"
     return "AMOUNT_LARGE"
+
+
+_ACCOUNTS = re.compile(
+    r"\b(iban|account|acct|compte|rib|cuenta|clabe|cbu|mobile|phone|msisdn|telephone|telefono"
+    r"|movil|celular|wallet)\b|حساب|ايبان|هاتف|جوال|محفظه|محفظة"
+)
+
+
+def is_account(name):
+    """Say whether a column's name is that of an account or a phone, which are shown masked."""
+    return _ACCOUNTS.search(normal(name)) is not None

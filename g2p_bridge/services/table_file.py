@@ -138,7 +138,9 @@ def sniff_separator(text):
     def score(separator):
         try:
             # the last row may be cut
-            rows = list(itertools.islice(csv.reader(text.splitlines(True), delimiter=separator), 30))
+            rows = list(
+                itertools.islice(csv.reader(text.splitlines(True), delimiter=separator), 30)
+            )
         except csv.Error:
             return (0, 0)
         widths = [len(row) for row in rows[:29] if any(row)]

@@ -36,7 +36,7 @@ class WrittenAmountError(ValueError):
 def to_plain(text, style, currency=""):
     """Return an amount as ASCII digits with a point before the decimals.
 
-    :param str text: as written: ``1,234.50``, ``1 234,50``, ``١٢٣٤٫٥٠``, ``USD 100``
+    :param str text: as written: ``1,234.50``, ``1 234,50``, Arabic digits, ``USD 100``
     :param style: one of :data:`STYLES`, or None where nobody chose: then no mark is understood
     :param str currency: ISO code that may stand before or after it
     :raise WrittenAmountError: AMOUNT_NEGATIVE, AMOUNT_EXPONENT, AMOUNT_UNCLEAR (it has marks and no
@@ -81,13 +81,15 @@ def _by_style(text, style):
 
 def readings_of(text, currency=""):
     """Return style -> plain amount for each style in which the text is one."""
-    found = {}
-    for style in STYLES:
-        try:
-            found[style] = to_plain(text, style, currency)
-        except WrittenAmountError:
-            continue
-    return found
+    found = {style: _plain_or_none(text, style, currency) for style in STYLES}
+    return {style: plain for style, plain in found.items() if plain is not None}
+
+
+def _plain_or_none(text, style, currency):
+    try:
+        return to_plain(text, style, currency)
+    except WrittenAmountError:
+        return None
 
 
 def is_ambiguous(text, currency=""):

@@ -20,6 +20,8 @@ VIEWER_MENUS = {
     "menu_register_files",
 }
 OFFICER_MENUS = VIEWER_MENUS | {
+    "menu_import_envelope",
+    "menu_envelope_imports",
     "menu_upload_statement",
     "menu_attention",
     "menu_attention_envelopes",
