@@ -45,6 +45,7 @@ _GIVEN = {
     },
     "checked": _ALWAYS,
 }  # fmt: skip
+_SETTABLE = set().union(*_GIVEN.values())
 #: what changes how the file is read
 _READING = {"encoding", "separator", "sheet", "header_row"}
 
@@ -168,6 +169,7 @@ class EnvelopeImport(models.Model):
         help="What the beneficiary reads, where the file has no column for it.",
     )
     column_ids = fields.One2many("g2p.envelope.import.column", "import_id", string="Columns")
+    has_narrative = fields.Boolean(compute="_compute_has_narrative")
     sample = fields.Json(readonly=True, copy=False, groups=fields.NO_ACCESS)
     preview = fields.Html(compute="_compute_preview", compute_sudo=True, sanitize=False)
     problem = fields.Char(readonly=True, help="Why a step stopped.")
@@ -208,23 +210,23 @@ class EnvelopeImport(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         if not self.env.su:
-            for values in vals_list:
-                self._check_given(values, "draft")
+            for values in vals_list:  # forms send what is not entered yet, too
+                self._check_given(values, _SETTABLE)
         return super().create(vals_list)
 
     def write(self, vals):
         if self.env.su:
             return super().write(vals)
         for record in self:
-            self._check_given(vals, record.state)
+            self._check_given(vals, _GIVEN.get(record.state, set()))
         result = super().write(vals)
         if _READING & set(vals):
             for record in self:
                 record.sudo()._look(is_again=True)  # officers set no columns themselves
         return result
 
-    def _check_given(self, vals, state):
-        if set(vals) - _GIVEN.get(state, set()):
+    def _check_given(self, vals, settable):
+        if set(vals) - settable:
             raise AccessError(self.env._("An import at this step cannot be changed so."))
 
     @api.constrains("program_id")
@@ -416,6 +418,11 @@ class EnvelopeImport(models.Model):
         if "narrative" not in meanings and not self.narrative:
             return self.env._("Enter a description for the payments: the file has none.")
         return None
+
+    @api.depends("column_ids.meaning")
+    def _compute_has_narrative(self):
+        for record in self:
+            record.has_narrative = "narrative" in record.column_ids.mapped("meaning")
 
     @api.depends(
         "sample",
@@ -807,7 +814,7 @@ class EnvelopeImportColumn(models.Model):
             ("disbursement_amount", "Amount"),
             ("narrative", "Description"),
         ],
-        string="Is the",
+        string="Holds the",
         required=True,
         default="ignored",
     )
