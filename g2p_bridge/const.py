@@ -104,9 +104,14 @@ PARAMETERS = {
     "g2p_bridge.import_max_bytes": 64 * 1024 * 1024,
     "g2p_bridge.import_max_rows": 500_000,
     "g2p_bridge.import_keep_days": 30,
+    "g2p_bridge.digest_hour": 7,
 }
 #: those that 0 switches off; for the others it counts as not set
-ZERO_IS_OFF = {"g2p_bridge.uploads_per_minute", "g2p_bridge.import_keep_days"}
+ZERO_IS_OFF = {
+    "g2p_bridge.uploads_per_minute",
+    "g2p_bridge.import_keep_days",
+    "g2p_bridge.digest_hour",
+}
 
 DISBURSEMENT_STATES = [
     ("received", "Received"),

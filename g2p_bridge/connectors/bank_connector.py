@@ -91,6 +91,21 @@ class BankConnector(models.AbstractModel):
         """
         raise self._not_implemented("inquire_payments")
 
+    @api.private
+    def test_connection(self, account, amount):
+        """Make one harmless call that shows whether address, key and account are right.
+
+        Behind the button *Test connection*. It must move, hold and order nothing, whatever its
+        outcome. By default it is a funds check of the smallest amount; a bank that has something
+        better (a balance, an echo that asks for the key) overrides it.
+
+        :param Decimal amount: the smallest amount of the account's currency
+        :return: FundsAvailability; its ``reason`` is shown where nothing is available
+        :raise BankUnavailable: no usable answer
+        :raise BankRejected: the bank does not take the call: wrong key, unknown account
+        """
+        return self.check_funds(account, amount)
+
     # -- statements -----------------------------------------------------------------------------
 
     @api.private

@@ -1,2 +1,1 @@
-from . import certificate, main, reports
-from . import envelope_import, main
+from . import certificate, envelope_import, main, reports

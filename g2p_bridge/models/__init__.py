@@ -36,5 +36,9 @@ from . import (
     g2p_bridge_bank,
     g2p_envelope_import,
     pipeline_import,
+    g2p_connection_test,
+    g2p_program_access,
+    g2p_notice,
+    g2p_setup_checklist,
     res_config_settings,
 )

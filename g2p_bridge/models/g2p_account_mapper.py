@@ -126,7 +126,7 @@ class AccountMapper(models.Model):
             return financial_address.DEFAULT_RULES
         return [rule._to_parser_rule() for rule in self.rule_ids]
 
-    def _request_resolve(self, beneficiary_ids):
+    def _request_resolve(self, beneficiary_ids, timeout_s=MAPPER_TIMEOUT_S):
         """POST one ``/sync/resolve`` and return its list of answers (G2P Connect resolve)."""
         body = self._prepare_resolve_message(beneficiary_ids)
         secret = self.sudo().secret  # readable for system administrators only
@@ -136,7 +136,7 @@ class AccountMapper(models.Model):
             request = http.prepare(session, url, body, headers)
             if self.sign_requests:
                 signing.sign(request)
-            answer = http.send(session, request, timeout_s=MAPPER_TIMEOUT_S, safe=True)
+            answer = http.send(session, request, timeout_s=timeout_s, safe=True)
         return _answers_of(answer)
 
     def _prepare_resolve_message(self, beneficiary_ids):

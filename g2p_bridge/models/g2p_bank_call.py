@@ -1,4 +1,5 @@
 import json
+import uuid
 from dataclasses import dataclass
 
 from odoo import api, fields, models
@@ -16,6 +17,7 @@ OPERATIONS = [
     ("initiate_payment", "Initiate payment"),
     ("inquire_payments", "Inquire payments"),
     ("resolve", "Look up accounts"),
+    ("test_connection", "Test connection"),
 ]
 STATES = [
     ("started", "Started, no answer known"),
@@ -131,6 +133,38 @@ class BankCall(models.Model):
         self.invalidate_model()
         return _started_call(started, is_new=is_new)
 
+    @api.private
+    def _start_test(self, subject):
+        """Say, for good, that a test call is about to be made; a circuit that is open lets it pass.
+
+        :param record subject: a funding account or a mapper
+        :return: StartedCall
+        """
+        is_mapper = subject._name == "g2p.account.mapper"
+        key = f"test_connection:{'mapper' if is_mapper else 'account'}:{subject.id}:{uuid.uuid4()}"
+        values = {
+            "operation": "test_connection",
+            "idempotency_key": key,
+            "bank_id": None if is_mapper else subject.bank_id.id,
+            "mapper_id": subject.id if is_mapper else None,
+            "company_id": subject.company_id.id,
+            "started_at": fields.Datetime.now(),
+            "state": "started",
+            "attempts": 1,
+            "intent": json.dumps(None),
+        }
+        with own_cursor(self.env) as cr:
+            cr.execute(
+                SQL(
+                    "INSERT INTO g2p_bank_call (%s) VALUES %s",
+                    SQL(", ").join(map(SQL.identifier, values)),
+                    tuple(values.values()),
+                )
+            )
+            started = self._find_started(cr, key)
+        self.invalidate_model()
+        return _started_call(started, is_new=True)
+
     def _find_started(self, cr, key):
         cr.execute(
             "SELECT id, idempotency_key, attempts, intent, state FROM g2p_bank_call"
@@ -218,7 +252,7 @@ class BankCall(models.Model):
             )
             if error is None or isinstance(error, BankRejected):
                 health._record_answer(cr, called, values["latency_ms"])
-            else:
+            elif called["operation"] != "test_connection":  # its time-outs are short
                 health._record_failure(cr, called, error)
         self.invalidate_model()
 
@@ -244,13 +278,14 @@ class BankCall(models.Model):
             SQL(
                 """
                 UPDATE g2p_bank_call
-                   SET %s WHERE id = %s RETURNING bank_id, mapper_id, company_id
+                   SET %s WHERE id = %s RETURNING bank_id, mapper_id, company_id, operation
                 """,
                 assignments,
                 call.id,
             )
         )
-        return dict(zip(("bank_id", "mapper_id", "company_id"), cr.fetchone(), strict=True))
+        names = ("bank_id", "mapper_id", "company_id", "operation")
+        return dict(zip(names, cr.fetchone(), strict=True))
 
     @api.private
     def _known(self, call):

@@ -98,6 +98,12 @@ class ResConfigSettings(models.TransientModel):
         "Keep payment files (days)",
         "How long imported files and their bad rows are kept. 0: until the next night.",
     )
+    g2p_digest_hour = _parameter(
+        "digest_hour",
+        "Daily e-mail from (hour)",
+        "Hour of the day, in the reader's time zone, from which the responsible people get the "
+        "e-mail of what changed. 0: none is sent.",
+    )
 
     def set_values(self):
         # Odoo takes 0 for "not set" and removes the parameter, and its default would count again

@@ -17,7 +17,8 @@ over HTTP, with these attributes and methods:
 ``set_available(amount)``
     From now on the account has this much (Decimal) that no block holds. No fault is on.
 ``fault(operation, kind)``
-    The next call of the connector's method ``operation`` meets a fault of :data:`FAULTS`.
+    The next call of the connector's method ``operation`` meets a fault of :data:`FAULTS`. For
+    ``test_connection`` that is whatever the bank is asked by it.
 ``ordered()``
     dict of end-to-end id -> list of Decimal: the amount of each order to pay that the bank took.
     A repeat that it knew as a repeat is no order.
@@ -186,6 +187,28 @@ class ConnectorContract:
         else:
             self.assertOrderedOnce(payments)
 
+    # -- the test call --------------------------------------------------------------------------
+
+    def test_contract_a_test_call_holds_and_orders_nothing(self):
+        """With the smallest amount there, and not there: the answer is a value, not an error."""
+        account = self.bank_driver.account
+        before = self.bank_driver.ordered()
+        for available in ("100.00", "0.00"):
+            self.bank_driver.set_available(Decimal(available))
+            with self.subTest(available=available):
+                answer = self.connector.test_connection(account, Decimal("0.01"))
+                self.assertIs(answer.is_available, available == "100.00")
+        self.bank_driver.set_available(Decimal("100.00"))
+        self.connector.test_connection(account, Decimal("0.01"))
+        self.assertIs(self.connector.check_funds(account, Decimal("100.00")).is_available, True)
+        self.assertEqual(self.bank_driver.ordered(), before)
+
+    def test_contract_a_test_call_tells_a_wrong_account(self):
+        """Of another account than the bank's the bank says no, rather than all is well."""
+        account = dataclasses.replace(self.bank_driver.account, account_number="NOBODYS0000")
+        with self.assertRaises(BankRejected):
+            self.connector.test_connection(account, Decimal("0.01"))
+
     # -- faults ---------------------------------------------------------------------------------
 
     def test_contract_what_never_left_is_unavailable(self):
@@ -199,7 +222,7 @@ class ConnectorContract:
     def test_contract_a_fault_of_a_question_is_unavailable(self):
         self.bank_driver.set_available(Decimal("100.00"))
         calls = self._calls(self.bank_driver.account, "no-block", self.contract_payments("1.00"))
-        for operation in {"check_funds", "inquire_payments"} & set(calls):
+        for operation in {"check_funds", "inquire_payments", "test_connection"} & set(calls):
             for kind in FAULTS:
                 self.bank_driver.fault(operation, kind)
                 with (
@@ -342,6 +365,7 @@ class ConnectorContract:
         amount, key = payments[0].amount, self._key()
         calls = {
             "check_funds": (account, amount),
+            "test_connection": (account, amount),
             "block_funds": (account, amount, key),
             "initiate_payment": (account, block_reference, payments, key),
         }

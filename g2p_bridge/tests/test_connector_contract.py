@@ -75,7 +75,8 @@ class ProbeBank:
         self.faults.clear()
 
     def fault(self, operation, kind):
-        self.faults[operation] = kind
+        asked = "check_funds" if operation == "test_connection" else operation
+        self.faults[asked] = kind
 
     def ordered(self):
         return self.orders
@@ -113,6 +114,8 @@ class ProbeBank:
             return self.answers[key]
 
     def _check_funds(self, arguments):
+        if arguments["account"] != self.account.account_number:
+            return {"error": "no such account"}
         return {"ok": Decimal(arguments["amount"]) <= self.available}
 
     def _block_funds(self, arguments):
@@ -153,7 +156,10 @@ class ProbeConnector(models.AbstractModel):
 
     @api.private
     def check_funds(self, account, amount):
-        answer = self._send(account, "/funds/check", {"amount": _exact(amount)}, safe=True)
+        body = {"amount": _exact(amount), "account": account.account_number}
+        answer = self._send(account, "/funds/check", body, safe=True)
+        if "error" in answer:
+            raise BankRejected("No such account.", code="ACCOUNT_NOT_FOUND")
         return FundsAvailability(is_available=answer["ok"], reason="" if answer["ok"] else "short")
 
     @api.private

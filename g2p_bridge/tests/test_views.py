@@ -35,6 +35,7 @@ OFFICER_MENUS = VIEWER_MENUS | {
     "menu_account_links",
 }
 ADMINISTRATOR_MENUS = OFFICER_MENUS | {
+    "menu_setup_checklist",
     "menu_programs",
     "menu_sponsor_banks",
     "menu_funding_accounts",
@@ -43,6 +44,7 @@ ADMINISTRATOR_MENUS = OFFICER_MENUS | {
     "menu_bank_calls",
     "menu_certificate_keys",
     "menu_journal",
+    "menu_notices",
 }
 SYSTEM_MENUS = {"menu_settings"}
 
@@ -74,8 +76,9 @@ class TestViews(BridgeCommon):
     def actions_of(self, user):
         """Return the window actions behind the menus that the user sees."""
         menus = [self.env.ref(f"g2p_bridge.{name}") for name in self.menus_of(user)]
+        actions = [menu.action for menu in menus if menu.action]
         return self.env["ir.actions.act_window"].union(
-            *(menu.action for menu in menus if menu.action)
+            *(action for action in actions if action._name == "ir.actions.act_window")
         )
 
     def open(self, action, user):

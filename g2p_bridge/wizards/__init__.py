@@ -2,6 +2,7 @@ from . import (
     record_wizard,
     cancel_envelope,
     certificate_page,
+    connection_test,
     decide_batch,
     decide_block,
     decide_statement,

@@ -28,6 +28,14 @@ class ExampleBankConnector(models.AbstractModel):
         return wire.availability_from_wire(answer, account)
 
     @api.private
+    def test_connection(self, account, amount):
+        """Ask whether the account has the smallest amount: the bank says, too, if it has none such.
+
+        The bank has no call for a balance, and this one asks for the key like all others.
+        """
+        return self.check_funds(account, amount)
+
+    @api.private
     def block_funds(self, account, amount, idempotency_key):
         """Hold the amount; the same key holds it once."""
         body = wire.block_to_wire(account, amount)

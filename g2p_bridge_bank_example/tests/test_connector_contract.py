@@ -52,7 +52,8 @@ class ExampleBankDriver:
 
     def fault(self, operation, kind):
         """Only the next call of the operation meets it."""
-        self.bank.fault(endpoint=f"/{operation}", **FAULTS[kind])
+        path = "check_funds" if operation == "test_connection" else operation
+        self.bank.fault(endpoint=f"/{path}", **FAULTS[kind])
 
     def ordered(self):
         """Each order, those refused as duplicates too: the bridge should not have sent them."""

@@ -1,0 +1,172 @@
+from odoo.exceptions import AccessError
+from odoo.tests import tagged
+
+from odoo.addons.queue_job.tests.common import trap_jobs
+
+from .common import PBMS_GROUP
+from .statement_case import StatementCase, entry
+
+#: models with records of one program
+MODELS = (
+    "g2p.benefit.program",
+    "g2p.disbursement.envelope",
+    "g2p.disbursement",
+    "g2p.disbursement.batch",
+    "g2p.disbursement.journal",
+    "g2p.bank.call",
+    "g2p.account.statement",
+    "g2p.account.statement.line",
+)
+ROLES = ("viewer", "officer", "approver", "administrator")
+
+
+@tagged("post_install", "-at_install")
+class TestProgramAccess(StatementCase):
+    """Of a program that names its people nobody else sees anything; of the others, all do."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.users = {
+            role: cls.create_user(f"access_{role}", f"g2p_bridge.group_{role}") for role in ROLES
+        }
+        cls.member = cls.create_user("access_member", "g2p_bridge.group_officer")
+        cls.other_account = cls.create_account(cls.bank, name="Other", account_number="OTHER1")
+        cls.secret_program = cls.create_program(
+            name="Secret program",
+            mnemonic="SECRET",
+            funding_account_id=cls.other_account.id,
+            id_mapper_resolution_required=False,
+        )
+
+    def setUp(self):
+        super().setUp()
+        with trap_jobs():
+            secret = self.create_envelope(2, benefit_program_mnemonic="SECRET")
+            self.api.create_disbursements(secret.disbursement_envelope_id, self.rows(2))
+        self.send_all(secret)
+        self.secret = secret
+        ids = self.disbursements(secret).mapped("disbursement_id")
+        self.book(entry("D", 100, self.ids[0]), number="1")
+        self.book(entry("D", 100, ids[0]), account="OTHER1", number="2")
+        for envelope in self.envelope | secret:
+            self.env["g2p.bank.call"]._assume_made("check_funds", f"check:{envelope.id}", envelope)
+
+    def seen(self, user):
+        """Return model -> the programs of which the user sees records."""
+        self.env.flush_all()
+        self.env.invalidate_all()
+        paths = {
+            "g2p.benefit.program": lambda record: record,
+            "g2p.disbursement.envelope": lambda record: record.program_id,
+            "g2p.account.statement": lambda record: record.account_id.program_ids,
+        }
+        found = {}
+        for model in MODELS:
+            path = paths.get(model, lambda record: record.envelope_id.program_id)
+            records = self.env[model].with_user(user).search([]).sudo()
+            programs = self.env["g2p.benefit.program"].sudo().union(*map(path, records))
+            found[model] = set((programs & (self.program | self.secret_program)).mapped("mnemonic"))
+        return found
+
+    def assertSees(self, user, *mnemonics):
+        self.assertEqual(self.seen(user), {model: set(mnemonics) for model in MODELS})
+
+    def test_a_program_without_people_is_seen_by_all_of_the_company(self):
+        for user in self.users.values():
+            self.assertSees(user, "TESTPROG", "SECRET")
+
+    def test_a_program_with_people_is_seen_by_them_and_administrators(self):
+        self.secret_program.member_ids = self.member
+        self.assertSees(self.member, "TESTPROG", "SECRET")
+        self.assertSees(self.users["administrator"], "TESTPROG", "SECRET")
+        for role in ("viewer", "officer", "approver"):
+            with self.subTest(role=role):
+                self.assertSees(self.users[role], "TESTPROG")
+
+    def test_a_change_of_its_people_counts_at_once(self):
+        self.secret_program.member_ids = self.member
+        viewer = self.users["viewer"]
+        self.assertSees(viewer, "TESTPROG")
+        self.secret_program.responsible_ids = viewer
+        self.assertSees(viewer, "TESTPROG", "SECRET")
+        self.secret_program.responsible_ids = False
+        self.assertSees(viewer, "TESTPROG")
+        self.secret_program.member_ids = False
+        self.assertSees(viewer, "TESTPROG", "SECRET")
+
+    def test_what_is_not_seen_cannot_be_acted_on(self):
+        self.secret_program.member_ids = self.member
+        officer = self.users["officer"]
+        secret = self.secret.with_user(officer)
+        with self.assertRaises(AccessError):
+            secret.action_pause()
+        with self.assertRaises(AccessError):
+            secret.read(["total_disbursement_amount"])
+        with self.assertRaises(AccessError):
+            self.disbursements(self.secret).with_user(officer).read(["amount"])
+        self.secret.with_user(self.member).action_pause()
+        self.assertTrue(self.secret.is_paused)
+
+    def test_totals_of_lists_leave_it_out(self):
+        self.secret_program.member_ids = self.member
+        payments = self.env["g2p.disbursement"]
+        ours = [("envelope_id", "in", (self.envelope | self.secret).ids)]
+
+        def total(user):
+            return payments.with_user(user)._read_group(ours, [], ["amount:sum", "__count"])
+
+        self.assertEqual(total(self.users["officer"]), [(300.0, 3)])
+        self.assertEqual(total(self.member), [(500.0, 5)])
+
+    def test_entries_without_a_payment_are_for_all_who_see_the_account(self):
+        self.secret_program.member_ids = self.member
+        lines = self.env["g2p.account.statement.line"]
+        self.book(entry("D", 55, "NOBODYS"), number="3", day="261124")
+        officer = lines.with_user(self.users["officer"])
+        self.assertTrue(officer.search([("customer_reference", "=", "NOBODYS")]))
+        self.book(entry("D", 55, "THEIRS"), account="OTHER1", number="4", day="261124")
+        self.assertFalse(officer.search([("customer_reference", "=", "THEIRS")]))
+
+    def test_an_account_that_programs_share_is_seen(self):
+        self.secret_program.write(
+            {"member_ids": self.member.ids, "funding_account_id": self.account.id}
+        )
+        # the account it had has no program any more: it is nobody's in particular
+        statements = self.env["g2p.account.statement"].with_user(self.users["officer"])
+        self.assertEqual(len(statements.search([("bank_id", "=", self.bank.id)])), 2)
+
+    def test_api_users_are_not_concerned(self):
+        self.secret_program.member_ids = self.member
+        for envelope in self.envelope | self.secret:
+            status = self.api.get_disbursement_envelope_status(envelope.disbursement_envelope_id)
+            self.assertEqual(status["number_of_disbursements_reconciled"], 1)
+        self.assertFalse(self.pbms_user.has_group("g2p_bridge.group_viewer"))
+        self.assertTrue(self.pbms_user.has_group(PBMS_GROUP))
+
+    def test_other_companies_are_not_seen(self):
+        company = self.env["res.company"].create({"name": "Other ministry"})
+        bank = self.create_bank(code="THEIRS", name="Their bank", company_id=company.id)
+        program = self.create_program(
+            name="Theirs",
+            mnemonic="THEIRS",
+            company_id=company.id,
+            funding_account_id=self.create_account(bank, account_number="THEIRS1").id,
+            id_mapper_resolution_required=False,
+            mapper_id=False,
+        )
+        for role, user in self.users.items():
+            with self.subTest(role=role):
+                own = self.env["g2p.benefit.program"].with_user(user).search([])
+                self.assertNotIn(program, own)
+                user.company_ids += company
+                both = self.env["g2p.benefit.program"].with_user(user)
+                both = both.with_context(allowed_company_ids=(company | user.company_id).ids)
+                self.assertIn(program, both.search([]))
+
+    def test_where_nothing_is_hidden_no_condition_is_added(self):
+        rules = self.env["ir.rule"].with_user(self.users["viewer"])
+        usual = str(rules._compute_domain("g2p.disbursement", "read"))
+        self.assertNotIn("program_id", usual)
+        self.secret_program.member_ids = self.member
+        self.assertIn("program_id", str(rules._compute_domain("g2p.disbursement", "read")))
