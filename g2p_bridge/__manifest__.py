@@ -38,6 +38,8 @@
         "wizards/match_entry.xml",
         "wizards/dismiss_entry.xml",
         "wizards/connection_test.xml",
+        "wizards/reissue.xml",
+        "wizards/start_bulk_action.xml",
         "views/g2p_sponsor_bank_views.xml",
         "views/g2p_funding_account_views.xml",
         "views/g2p_account_link_views.xml",
@@ -60,6 +62,7 @@
         "views/g2p_certificate_views.xml",
         "views/report_views.xml",
         "views/g2p_envelope_import_views.xml",
+        "views/g2p_bulk_action_views.xml",
     ],
     "assets": {
         "web.assets_backend": ["g2p_bridge/static/src/**/*"],

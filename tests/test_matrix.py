@@ -71,6 +71,10 @@ MODELS = {
     "g2p.dismiss.entry": WIZARD,
     "g2p.match.entry": WIZARD,
     "g2p.upload.statement": WIZARD,
+    "g2p.reissue": WIZARD,
+    "g2p.reissue.group": WIZARD,
+    "g2p.start.bulk.action": WIZARD,
+    "g2p.bulk.action": {"read": OFFICERS, "write": NOBODY, "create": NOBODY, "unlink": NOBODY},
 }
 #: (model, field) -> roles that may see what is in it; all other fields are every reader's
 FIELDS = {
@@ -134,6 +138,12 @@ envelope = env["g2p.disbursement.envelope"].search([], limit=1, order="id desc")
 envelope._keep_approval()
 env["g2p.ledger.difference"].create(
     {"rule": "STATES_DIFFER", "envelope_id": envelope.id, "company_id": envelope.company_id.id}
+)
+env["g2p.bulk.action"].create(
+    {
+        "kind": "retry", "res_model": envelope._name, "domain": [["id", "=", envelope.id]],
+        "user_id": env.uid, "company_id": envelope.company_id.id, "state": "done",
+    }
 )
 env.cr.commit()
 """

@@ -23,6 +23,8 @@ from . import (
     statement_numbers,
     statement_due,
     pipeline_statement,
+    g2p_reissue,
+    g2p_bulk_action,
     g2p_ledger_difference,
     g2p_certificate_key,
     g2p_certificate,

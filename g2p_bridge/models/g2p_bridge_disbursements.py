@@ -39,6 +39,7 @@ class Books(NamedTuple):
     count: int
     amount: Decimal
     content_hash: str | None  # booked under the key that was asked for
+    is_reissue: bool  # filled by ourselves, with what did not arrive
 
 
 class IntakeFacts(NamedTuple):
@@ -145,8 +146,12 @@ class Bridge(models.AbstractModel):
             SQL(
                 """
                 SELECT d.id, d.changed_xid, d.disbursement_id, e.disbursement_envelope_id,
-                       d.mis_reference_number, d.state, d.reason_code, d.reason, d.state_since
+                       d.mis_reference_number, d.state, d.reason_code, d.reason, d.state_since,
+                       o.disbursement_id AS reissue_of, n.disbursement_id AS reissued_as
                   FROM g2p_disbursement d JOIN g2p_disbursement_envelope e ON e.id = d.envelope_id
+                  LEFT JOIN g2p_disbursement o ON o.id = d.reissue_of_id
+                  LEFT JOIN g2p_disbursement n
+                         ON n.reissue_of_id = d.id AND n.state <> 'cancelled'
                  WHERE (d.changed_xid, d.id) > (%s, %s)
                    AND d.changed_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
                    AND e.program_id = ANY(%s)
@@ -303,6 +308,8 @@ class Bridge(models.AbstractModel):
         # other rows under the same key, booked while these were on their way
         self._is_same_content(books.content_hash, digest)
         self._check_receiving(books.state)
+        if books.is_reissue:
+            raise BridgeError("DISBURSEMENT_ENVELOPE_COMPLETE")
         if books.count + count > books.declared_count:
             raise BridgeError("NO_OF_DISBUESEMENTS_EXCEEDS_DECLARED")
         if books.amount + amount > books.declared_amount:
@@ -347,7 +354,8 @@ class Bridge(models.AbstractModel):
             SQL(
                 """
                 SELECT e.state, e.number_of_disbursements, e.total_disbursement_amount::text,
-                       booked.count, booked.amount::text, %s
+                       booked.count, booked.amount::text, %s,
+                       e.reissued_from_id IS NOT NULL
                   FROM g2p_disbursement_envelope e
                  CROSS JOIN LATERAL (
                        SELECT coalesce(sum(CASE WHEN is_withdrawal THEN -disbursement_count
@@ -363,8 +371,8 @@ class Bridge(models.AbstractModel):
                 envelope.id,
             )
         )
-        state, declared_count, declared, count, amount, content_hash = values
-        return Books(state, declared_count, Decimal(declared), count, Decimal(amount), content_hash)
+        state, declared_count, declared, count, amount, *others = values
+        return Books(state, declared_count, Decimal(declared), count, Decimal(amount), *others)
 
     # -- disbursements --------------------------------------------------------------------------
 
@@ -474,6 +482,12 @@ class Bridge(models.AbstractModel):
             "iso_status": record.iso_status if record else "",
             "reason_code": record.reason_code or "" if record else "",
             "reason": record.reason or "" if record else "",
+            "reissue_of_disbursement_id": record.reissue_of_id.disbursement_id or ""
+            if record
+            else "",
+            "reissued_as_disbursement_id": record.reissue_id.disbursement_id or ""
+            if record
+            else "",
             "response_error_codes": [] if record else ["INVALID_DISBURSEMENT_ID"],
             "disbursement_recon_records": {
                 "disbursement_recon_payloads": [recon_answer(record, debit, credit)]

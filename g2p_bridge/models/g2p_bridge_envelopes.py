@@ -275,7 +275,7 @@ class Bridge(models.AbstractModel):
             raise BridgeError("DISBURSEMENT_ENVELOPE_ALREADY_CANCELED")
         if envelope.disbursement_schedule_date <= self._today(envelope.company_id):
             raise BridgeError("DISBURSEMENT_ENVELOPE_DATE_PASSED")
-        if envelope.state != "receiving":
+        if envelope.state != "receiving" or envelope.reissued_from_id:
             raise BridgeError("DISBURSEMENT_ENVELOPE_COMPLETE")
 
     def _amend(self, envelope, values):

@@ -215,6 +215,43 @@ RULES = (
                 OR d.state NOT IN ('reconciled', 'reversed'))""",
     ),
     Rule(
+        code="REISSUE_DIFFERS",
+        label="A payment is reissued twice, or not as it was, or did not end unpaid",
+        sql="""
+        SELECT e.company_id, e.id, n.batch_id, e.funding_account_id, NULL, n.disbursement_id,
+               coalesce(o.beneficiary_id || ' ' || o.amount || ' ' || o.state, 'none'),
+               n.beneficiary_id || ' ' || n.amount || ' ' || n.state
+          FROM g2p_disbursement n
+          JOIN g2p_disbursement_envelope e ON e.id = n.envelope_id AND %(envelopes)s
+          LEFT JOIN g2p_disbursement o ON o.id = n.reissue_of_id
+         WHERE n.reissue_of_id IS NOT NULL AND n.state <> 'cancelled'
+           AND (o.id IS NULL OR o.amount <> n.amount OR o.beneficiary_id <> n.beneficiary_id
+                OR o.envelope_id IS DISTINCT FROM e.reissued_from_id
+                OR o.state NOT IN ('reversed', 'rejected', 'cancelled')
+                OR (o.state = 'cancelled' AND o.reason_code IS DISTINCT FROM 'LEFT_OUT')
+                OR EXISTS (SELECT FROM g2p_disbursement again
+                            WHERE again.reissue_of_id = n.reissue_of_id AND again.id <> n.id
+                              AND again.state <> 'cancelled'))""",
+    ),
+    Rule(
+        code="REISSUE_PAID_TWICE",
+        label="A payment was reissued, and the bank's statements show both going out",
+        sql="""
+        SELECT e.company_id, e.id, n.batch_id, e.funding_account_id, NULL, n.disbursement_id,
+               '0', out.amount::text
+          FROM g2p_disbursement n
+          JOIN g2p_disbursement_envelope e ON e.id = n.envelope_id AND %(envelopes)s
+         CROSS JOIN LATERAL (
+               SELECT sum(CASE WHEN l.mark IN ('D', 'RC') THEN l.amount ELSE -l.amount END)
+                      AS amount
+                 FROM g2p_account_statement_line l
+                WHERE l.matched_disbursement_id = n.reissue_of_id
+                  AND NOT (l.outcome = 'error' AND l.is_handled
+                           AND l.error_reason = 'DUPLICATE_DISBURSEMENT')) AS out
+         WHERE n.reissue_of_id IS NOT NULL AND n.state IN ('sent', 'reconciled')
+           AND out.amount > 0""",
+    ),
+    Rule(
         code="STATEMENT_SUM",
         label="Entries of a statement do not add up to its closing balance",
         sql="""

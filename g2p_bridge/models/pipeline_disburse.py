@@ -53,7 +53,8 @@ class DisbursementEnvelope(models.Model):
                 limit=size * BATCHES_PER_ROUND,
             )
         )
-        if rows and not self._check_approval([row_id for row_id, _destination in rows]):
+        payment_ids = [row_id for row_id, _destination in rows]
+        if rows and not (self._check_approval(payment_ids) and self._check_originals(payment_ids)):
             return self.state
         if rows:
             self._create_batches(rows, size)
@@ -188,9 +189,13 @@ class DisbursementBatch(models.Model):
     def _is_as_approved(self):
         """Say whether the batch pays what was approved; if not, put it before an approver.
 
-        It was looked at when it was formed, but may have stood ready for days since.
+        Nor does it pay again what the bank's statements show as paid. It was looked at when it was
+        formed, but may have stood ready for days since.
         """
         envelope = self.envelope_id
+        if envelope._find_disputed(self.disbursement_ids.ids if envelope.reissued_from_id else []):
+            envelope._lock_for_job("a step is under way", seconds=2)
+            return envelope._check_originals(self.disbursement_ids.ids)
         if not envelope.approval_required:
             return True
         approval, payment_ids = envelope.approval_ids[:1], self.disbursement_ids.ids

@@ -86,13 +86,7 @@ class DisbursementEnvelope(models.Model):
             last_id,
             list(states),
         )
-        mapper = self.program_id.mapper_id
-        if not self.id_mapper_resolution_required:
-            self._resolve_to_ids(where)
-        elif mapper.provider == "local":
-            self._resolve_locally(mapper, where)
-        else:
-            self._resolve_by_mapper(mapper, where, first_id)
+        self._look_up(where, first_id)
         self._enqueue_advance_if_last(
             SQL(
                 "EXISTS (SELECT FROM g2p_disbursement WHERE envelope_id = %s AND state = 'received'"
@@ -125,6 +119,16 @@ class DisbursementEnvelope(models.Model):
                 )
             )
             return cr.fetchone()[0]
+
+    def _look_up(self, where, first_id):
+        """Look up the accounts of the payments that meet a condition on ``d``."""
+        mapper = self.program_id.mapper_id
+        if not self.id_mapper_resolution_required:
+            self._resolve_to_ids(where)
+        elif mapper.provider == "local":
+            self._resolve_locally(mapper, where)
+        else:
+            self._resolve_by_mapper(mapper, where, first_id)
 
     def _resolve_to_ids(self, where):
         """The bank knows the accounts: the beneficiary ids travel to it."""

@@ -41,6 +41,8 @@ def change_answer(row):
         "iso_status": ISO_STATUS[row["state"]],
         "reason_code": row["reason_code"] or "",
         "reason": row["reason"] or "",
+        "reissue_of_disbursement_id": row["reissue_of"] or "",
+        "reissued_as_disbursement_id": row["reissued_as"] or "",
         "changed_at": timestamp(row["state_since"]),
     }
 

@@ -30,6 +30,14 @@ BREAKAGES = {
         UPDATE g2p_account_statement_line SET outcome = 'error' WHERE outcome = 'reversed'""",
     "ENTRY_DIFFERS": "UPDATE g2p_account_statement_line SET amount = 1 WHERE mark = 'RD'",
     "STATEMENT_SUM": "UPDATE g2p_account_statement SET closing_balance = closing_balance + 1",
+    "REISSUE_DIFFERS": """
+        UPDATE g2p_disbursement SET reissue_of_id =
+               (SELECT max(id) FROM g2p_disbursement WHERE state = 'reversed')
+         WHERE state = 'sent'""",
+    "REISSUE_PAID_TWICE": """
+        UPDATE g2p_disbursement SET reissue_of_id =
+               (SELECT max(id) FROM g2p_disbursement WHERE state = 'reconciled')
+         WHERE state = 'sent'""",
     "FUNDS_IDLE": """
         UPDATE g2p_disbursement_envelope
            SET state = 'settled', state_since = now() - interval '2 days'""",

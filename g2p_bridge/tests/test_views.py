@@ -31,6 +31,7 @@ OFFICER_MENUS = VIEWER_MENUS | {
     "menu_attention_statements",
     "menu_attention_banks",
     "menu_attention_differences",
+    "menu_bulk_actions",
     "menu_configuration",
     "menu_account_links",
 }

@@ -9,5 +9,7 @@ from . import (
     dismiss_entry,
     match_entry,
     print_reports,
+    reissue,
+    start_bulk_action,
     upload_statement,
 )
