@@ -64,6 +64,7 @@
         "views/g2p_envelope_import_views.xml",
         "views/g2p_bulk_action_views.xml",
     ],
+    "demo": ["demo/demo.xml"],
     "assets": {
         "web.assets_backend": ["g2p_bridge/static/src/**/*"],
         "web.assets_tests": ["g2p_bridge/static/tests/tours/*.js"],

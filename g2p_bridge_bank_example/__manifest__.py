@@ -6,4 +6,5 @@
     "author": "G2P Bridge contributors",
     "category": "Accounting/Payment",
     "depends": ["g2p_bridge"],
+    "demo": ["demo/demo.xml"],
 }

@@ -42,5 +42,6 @@ from . import (
     g2p_program_access,
     g2p_notice,
     g2p_setup_checklist,
+    g2p_demo,
     res_config_settings,
 )

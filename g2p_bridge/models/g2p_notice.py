@@ -124,20 +124,16 @@ class Notice(models.Model):
 
     def _query_late_statements(self):
         """Return the SQL of the accounts whose statement should have come."""
+        accounts = self.env["g2p.funding.account"].search([("company_id", "!=", False)])
+        due = accounts._statement_due()
+        late = accounts.filtered(lambda account: due[account.id].days_late)
         return SQL(
             """
-            SELECT 'statement_late', NULL, NULL, NULL, e.funding_account_id, e.company_id
-              FROM g2p_disbursement_envelope e
-              JOIN g2p_benefit_program p ON p.id = e.program_id
-             WHERE e.state = 'disbursed'
-               AND e.disbursement_schedule_date + p.disbursement_sla_days < %(today)s
-               AND NOT EXISTS (SELECT FROM g2p_account_statement s
-                                WHERE s.account_id = e.funding_account_id
-                                  AND s.state <> 'dismissed'
-                                  AND s.closing_date >= e.disbursement_schedule_date)
-             GROUP BY e.funding_account_id, e.company_id
+            SELECT 'statement_late', NULL, NULL, NULL, v.account_id, v.company_id
+              FROM unnest(%s::int[], %s::int[]) AS v(account_id, company_id)
             """,
-            today=fields.Date.today(),
+            late.ids,
+            [account.company_id.id for account in late],
         )
 
     def _open(self, found, now):

@@ -190,7 +190,8 @@ class SetupChecklist(models.AbstractModel):
         )
         if users and not has_key:
             text = self.env._(
-                "%s has no API key: sign in as this user once, or let an administrator make one.",
+                "%s has no API key yet: a system administrator makes one in Odoo's shell, as the"
+                " README of G2P Bridge shows.",
                 users[0].name,
             )
         else:

@@ -9,6 +9,8 @@ from bridge_stack.common import BridgeError, complain, home, say
 from bridge_stack.stack import Stack
 
 DATABASE = "g2p_bridge"
+#: what the example bank knows of the demo data
+DEMO_ACCOUNT = ("--account", "1000000001:USD:1000000")
 
 #: The one thing about the bank that depends on how it was started is where it stands. A base URL
 #: that a person set to another machine is theirs.
@@ -37,6 +39,11 @@ def _options(arguments):
         "--workers", type=int, default=2, help="0: one process, which serves /websocket too"
     )
     parser.add_argument("--channels", default="root:2", help="of the job runner (default root:2)")
+    parser.add_argument(
+        "--with-demo",
+        action="store_true",
+        help="on a database of its own with demo data: months of payments of a ministry",
+    )
     return parser.parse_args(arguments)
 
 
@@ -47,17 +54,21 @@ def main(arguments):
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _interrupt(asked_to_stop))
     stack = Stack(
-        database=DATABASE,
+        database=f"{DATABASE}_demo" if options.with_demo else DATABASE,
+        with_demo=options.with_demo,
+        bank_options=DEMO_ACCOUNT if options.with_demo else (),
         workers=options.workers,
         channels=options.channels,
         port=options.port,
         bank_port=options.bank_port,
-        folder=home() / "serve",
+        folder=home() / ("serve-demo" if options.with_demo else "serve"),
     )
     try:
         with stack:
             wire_bank(stack)
             say(f"serve     {stack.url}  login: {'  password: '.join(stack.ADMIN)}")
+            if options.with_demo:
+                say("serve     also: officer, approver, viewer (password as the login)")
             say(f"serve     example bank: {stack.bank_url}  logs: {stack.folder}")
             say("serve     Ctrl-C stops it; the database stays")
             _wait_while_all_run(stack)

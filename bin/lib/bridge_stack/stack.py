@@ -63,6 +63,7 @@ class Stack:
     :param keep: leave everything running on exit, and say how to stop it
     :param folder: for logs and the bank's ledger; by default one that is removed after success
     :param postgres: the server to use, not started yet; by default that of the checkout
+    :param with_demo: a new database gets the addons' demo data
 
     :ivar url: of the server, or of the load balancer in front of several; ``bank_url``,
         ``mapper_url`` of the others, or None
@@ -92,7 +93,9 @@ class Stack:
         keep=False,
         folder=None,
         postgres=None,
+        with_demo=False,
     ):
+        self._with_demo = with_demo
         self.modules = tuple(modules)
         self.workers = workers
         self.channels = channels
@@ -154,7 +157,8 @@ class Stack:
         # read before the work: what changes meanwhile asks for another update next time
         state = f"addons {template.source_hash(self.modules)}"
         if not self.postgres.exists(self.db):
-            template.make_database(self.postgres, self.modules, self.db)
+            make = template.make_demo_database if self._with_demo else template.make_database
+            make(self.postgres, self.modules, self.db)
         elif self.postgres.note(self.db) != state:
             say(f"database  updating {self.db} to the addons as they are now")
             log = home() / "log" / f"update-{self.db}.log"

@@ -119,13 +119,14 @@ def _make_template(postgres, name, modules):
     return name
 
 
-def run_install(database, action, modules, log):
+def run_install(database, action, modules, log, *options):
     """Run ``odoo --init`` or ``--update`` for the modules, with all output in ``log``.
 
+    :param options: added to the command line, such as ``--with-demo``
     :raise BridgeError: Odoo failed; with the end of its log
     """
     command = odoo_command("-d", database, action, ",".join(modules), "--skip-auto-install")
-    command += ["--stop-after-init", "--no-http", "--log-level=info"]
+    command += ["--stop-after-init", "--no-http", "--log-level=info", *options]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as file:
         done = subprocess.run(
@@ -166,6 +167,14 @@ def make_database(postgres, modules, database):
             _copy_between(shared, postgres, database)
         finally:
             shared.drop(database)  # its file store stays: it is that of the copy
+
+
+def make_demo_database(postgres, modules, database):
+    """Create a database with the modules and their demo data; there is no template of it."""
+    say(f"database  installing {', '.join(modules)} with demo data")
+    postgres.create(database)
+    run_install(database, "--init", modules, home() / "log" / f"demo-{database}.log", "--with-demo")
+    _check_installed(postgres, database, modules)
 
 
 def _copy_between(source, target, database):
