@@ -1,0 +1,163 @@
+"""bin/screenshots: take the pictures of the documents, in Chromium, from the demo data.
+
+A page that logs an error or a warning in the browser's console is a failure.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Error as BrowserError
+from playwright.sync_api import sync_playwright
+
+from bridge_stack import browser
+from bridge_stack.common import BridgeError, complain, project, say
+from bridge_stack.shots import SHOTS, prepare
+from bridge_stack.stack import Stack
+
+_DEADLINE_MS = 30_000
+#: what Odoo's own pages say, and nobody can mend here
+_NOT_OURS = ("net::ERR_ABORTED", "favicon")
+
+
+class Studio:
+    """The browser with the pages of the users that look at something.
+
+    :param chromium: a running browser of Playwright
+    :param stack: a running :class:`~bridge_stack.stack.Stack` with demo data
+    :param folder: for the pictures
+
+    :ivar complaints: what went wrong, and what pages wrote into the console
+    """
+
+    def __init__(self, chromium, stack, folder):
+        self.chromium = chromium
+        self.stack = stack
+        self.folder = folder
+        self.complaints = []
+        self._contexts = {}
+
+    def take(self, shot):
+        """Open what the shot shows, do its steps, and write the picture."""
+        page = self._context(shot).new_page()
+        said = []
+        page.on("console", lambda message: said.append(_line(message)))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.set_viewport_size({"width": shot.size[0], "height": shot.size[1]})
+        try:
+            page.goto(f"{self.stack.url}{self._path(shot)}")
+            page.wait_for_selector(shot.wait, timeout=_DEADLINE_MS)
+            page.wait_for_load_state("networkidle")
+            shot.steps(page)
+            _settle(page)
+            target = self.folder / f"{shot.name}.png"
+            page.screenshot(path=str(target), full_page=False, animations="disabled")
+            say(f"picture   {target.name}")
+        except BrowserError as error:
+            self.complaints.append(f"{shot.name}: {str(error)[:500]}")
+            with contextlib.suppress(BrowserError):
+                page.screenshot(path=str(self.stack.folder / f"{shot.name}-failed.png"))
+        finally:
+            page.close()
+        self.complaints += [f"{shot.name}: {line}" for line in said if line]
+
+    def _context(self, shot):
+        """Return the browser context of the shot's user, logged in."""
+        if shot.user not in self._contexts:
+            context = self.chromium.new_context(reduced_motion="reduce", locale="en-US")
+            page = context.new_page()
+            page.goto(f"{self.stack.url}/web/login")
+            page.fill("#login", shot.user)
+            page.fill("#password", shot.user)
+            page.press("#password", "Enter")
+            page.wait_for_selector(".o_web_client, .o_action_manager", timeout=_DEADLINE_MS)
+            page.close()
+            self._contexts[shot.user] = context
+        return self._contexts[shot.user]
+
+    def _path(self, shot):
+        if not shot.model:
+            return f"/odoo/action-{shot.action}"
+        [record_id] = self.stack.admin.execute(
+            shot.model, "search", shot.domain, limit=1, order=shot.order
+        )
+        return f"/odoo/action-{shot.action}/{record_id}"
+
+
+def _line(message):
+    """Return what a console message complains of; empty for what is no complaint."""
+    if message.type not in ("error", "warning") or any(part in message.text for part in _NOT_OURS):
+        return ""
+    return f"console {message.type}: {message.text[:300]}"
+
+
+def _options(arguments):
+    parser = argparse.ArgumentParser(prog="bin/screenshots", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these pictures")
+    parser.add_argument("--list", action="store_true", help="say which there are, and end")
+    parser.add_argument(
+        "--to",
+        type=Path,
+        default=project() / "docs" / "images",
+        metavar="FOLDER",
+        help="instead of docs/images",
+    )
+    return parser.parse_args(arguments)
+
+
+def _chosen(names):
+    known = {shot.name: shot for shot in SHOTS}
+    if unknown := set(names) - set(known):
+        raise BridgeError(f"No picture is called {', '.join(sorted(unknown))}: see --list.")
+    return [known[name] for name in names] or SHOTS
+
+
+def _take_all(shots, folder):
+    """Take the pictures; return what was complained of."""
+    folder.mkdir(parents=True, exist_ok=True)
+    program = browser.ensure_chromium()
+    if not program:
+        raise BridgeError("Pictures need Chromium.")
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    # one process: it serves /websocket, which a page would miss in the console
+    with Stack(workers=0, bank=False, with_demo=True) as stack, sync_playwright() as playwright:
+        prepare(stack)
+        chromium = playwright.chromium.launch(executable_path=program, args=sandbox)
+        studio = Studio(chromium, stack, folder)
+        for shot in shots:
+            studio.take(shot)
+        chromium.close()
+        stack.keep_logs = bool(studio.complaints)
+        return studio.complaints
+
+
+def main(arguments):
+    """Take pictures; return 0, 1 when a page complained, 3 for what a person has to mend."""
+    options = _options(arguments)
+    try:
+        shots = _chosen(options.names)
+        if options.list:
+            for shot in shots:
+                say(shot.name)
+            return 0
+        complaints = _take_all(shots, options.to)
+    except BridgeError as error:
+        complain(f"screenshots: {error}")
+        return 3
+    for line in complaints:
+        complain(f"screenshots: {line}")
+    return 1 if complaints else 0
+
+
+def _settle(page):
+    """Wait until nothing moves: fonts, images, and what is still being loaded."""
+    page.evaluate("document.fonts.ready")
+    page.wait_for_function("!document.querySelector('.o_blockUI, .o_loading_indicator')")
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(300)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
