@@ -1,6 +1,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from itertools import chain
 
 from odoo import models
 from odoo.tools import SQL
@@ -237,7 +238,7 @@ def _as_number(column):
 def _digest(statement):
     """Return a hash of what the statement says; its :20: may change when it is sent again."""
     digest = hashlib.sha256()
-    for value in (
+    head = (
         statement.number,
         statement.first_sequence,
         statement.sequence,
@@ -246,8 +247,8 @@ def _digest(statement):
         statement.opening_balance,
         statement.closing_date,
         statement.closing_balance,
-        *statement.entries,
-    ):
+    )
+    for value in chain(head, statement.entries):
         digest.update(f"{value!r}\n".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 

@@ -1,3 +1,4 @@
+import tracemalloc
 from itertools import pairwise, permutations
 
 from odoo.exceptions import AccessError, UserError
@@ -38,6 +39,22 @@ class TestStatementUpload(StatementCase):
             self.assertEqual(line.customer_reference, "\\N")
             self.assertEqual(line.narrative, "\n".join(narrative))
             self.assertEqual((line.bank_reference, line.disbursement_reference), ("B1", False))
+
+    def test_an_upload_takes_little_more_memory_than_its_file(self):
+        count = 20_000
+        text = self.text([entry("D", "0,01", "NONREF")] * count).encode()
+        statements = self.env["g2p.account.statement"].sudo()
+        with trap_jobs():
+            statements._upload(self.text([entry("D", 100, self.ids[0])]).encode(), "", self.bank)
+            tracemalloc.start()
+            try:
+                [statement] = statements._upload(text, "", self.bank)
+                _now, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+        self.assertEqual((statement.line_count, statement.is_tied), (count, True))
+        # the entries alone, as objects, would take some 20 MB
+        self.assertLess(peak, 6 * 1024 * 1024)
 
     def test_the_same_file_again_gets_the_first_answer(self):
         text = self.text([entry("D", 100, self.ids[0])])
