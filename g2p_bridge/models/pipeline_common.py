@@ -73,8 +73,8 @@ class DisbursementEnvelope(models.Model):
         return step() if step else self.state
 
     def _advance_ready(self):
-        self._enqueue_resolve_if_near()
         if self.approval_required:
+            self._enqueue_resolve_if_near()
             return "waits for approval"
         return self._advance_approved()
 

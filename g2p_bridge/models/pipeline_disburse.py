@@ -1,5 +1,4 @@
 from collections import defaultdict
-from datetime import timedelta
 from decimal import Decimal
 
 from odoo import api, fields, models
@@ -37,45 +36,58 @@ class DisbursementEnvelope(models.Model):
 
     def _form_batches(self):
         """Put a round of resolved payments into batches, and have ready ones sent."""
-        size = self.bank_id.max_batch_size
-        rows = self.env.execute_query(
-            SQL(
-                """
-                SELECT id, %(destination)s FROM g2p_disbursement d
-                 WHERE envelope_id = %(envelope)s AND state = 'resolved'
-                 ORDER BY %(order)s LIMIT %(limit)s
-                """,
-                destination=SQL("coalesce(bank_code, '')")
-                if self.bank_id.split_by_destination_bank
-                else SQL("''"),
-                order=SQL("2, id") if self.bank_id.split_by_destination_bank else SQL("id"),
-                envelope=self.id,
-                limit=size * BATCHES_PER_ROUND,
-            )
-        )
-        payment_ids = [row_id for row_id, _destination in rows]
-        if rows and not (self._check_approval(payment_ids) and self._check_originals(payment_ids)):
+        parts, has_more = self._next_parts()
+        payment_ids = sorted(row_id for _destination, ids in parts for row_id in ids)
+        if parts and not (self._check_approval(payment_ids) and self._check_originals(payment_ids)):
             return self.state
-        if rows:
-            self._create_batches(rows, size)
+        if parts:
+            self._create_batches(parts)
             if self.state != "disbursing":
                 self._set_disbursing()
-        if len(rows) == size * BATCHES_PER_ROUND:
+        if has_more:
             self._enqueue_advance()
         self.bank_id._enqueue_ready()
         if self.state == "funds_blocked":
             return self._settle_if_ended()
         return self._set_disbursed_if_done()
 
-    def _create_batches(self, rows, size):
-        by_destination = defaultdict(list)
-        for disbursement_id, destination in rows:
-            by_destination[destination].append(disbursement_id)
-        parts = [
-            (destination, ids[start : start + size])
-            for destination, ids in by_destination.items()
-            for start in range(0, len(ids), size)
-        ]
+    def _next_parts(self):
+        """Return the next batches as [(destination, payment ids)], and whether there are more.
+
+        With a batch for each destination bank, what does not fill one waits for a later round, the
+        last one at most: so a round reads a few times what it puts into batches, and never sorts
+        all that is left.
+        """
+        size = self.bank_id.max_batch_size
+        for times in (1, 2, 4):
+            limit = size * BATCHES_PER_ROUND * times
+            rows = self._find_payable(limit)
+            parts = _cut_by_destination(rows, size)
+            is_all = len(rows) < limit
+            full = [part for part in parts if len(part[1]) == size]
+            if full or is_all:
+                break
+        # of so many destinations that none fills a batch, the largest
+        chosen = parts if is_all else full or sorted(parts, key=_size_of_part, reverse=True)
+        has_more = not is_all or len(chosen) > BATCHES_PER_ROUND
+        return chosen[:BATCHES_PER_ROUND], has_more
+
+    def _find_payable(self, limit):
+        return self.env.execute_query(
+            SQL(
+                """
+                SELECT d.id, %s FROM g2p_disbursement d
+                 WHERE %s AND d.state = 'resolved' ORDER BY d.id LIMIT %s
+                """,
+                SQL("coalesce(d.bank_code, '')")
+                if self.bank_id.split_by_destination_bank
+                else SQL("''"),
+                self._is_of_envelope(),
+                limit,
+            )
+        )
+
+    def _create_batches(self, parts):
         first = self.batch_count + 1
         # no chatter of what every batch does: the record itself and its bank calls say when
         batches = (
@@ -101,12 +113,7 @@ class DisbursementEnvelope(models.Model):
         moved = self.env["g2p.disbursement"]._bulk_transition(
             "batched",
             # the bounds keep it from reading the payments of all envelopes
-            SQL(
-                "d.id = v.row_id AND d.envelope_id = %s AND d.id BETWEEN %s AND %s",
-                self.id,
-                min(row_ids),
-                max(row_ids),
-            ),
+            SQL("d.id = v.row_id AND d.id BETWEEN %s AND %s", min(row_ids), max(row_ids)),
             cause="disburse_funds_from_bank",
             assign=SQL("batch_id = v.batch_id"),
             from_clause=SQL(
@@ -163,6 +170,7 @@ class DisbursementBatch(models.Model):
             self.bank_id._enqueue_next(self)
             return "waits for approval"
         self._take_slot()
+        was_unknown = self.state == "unknown"
         call = self._start_call()
         try:
             acknowledgement = self._send_to_bank(call) if call.is_new else self._recall(call)
@@ -175,7 +183,7 @@ class DisbursementBatch(models.Model):
                 self._set_unknown(error.code, str(error)[:200])
         else:
             self._set_acknowledged(acknowledgement)
-        self.bank_id._enqueue_next(self)
+        self.bank_id._enqueue_next(self, was_unknown=was_unknown)
         self.envelope_id._enqueue_advance_if_last(
             SQL(
                 "EXISTS (SELECT FROM g2p_disbursement_batch WHERE envelope_id = %s"
@@ -387,24 +395,12 @@ class DisbursementBatch(models.Model):
     @api.model
     def _enqueue_inquiries(self, limit):
         """Ask again about batches whose outcome nobody knows, where the bank can be asked."""
-        minutes = self.env["g2p.bridge"]._parameter("recheck_minutes")
-        before = fields.Datetime.now() - timedelta(minutes=minutes)
-        # longest not asked first, or those that stay unknown would keep the rest waiting for ever
+        banks = self.env["g2p.sponsor.bank"]._find_askable()
         ids = self.env.execute_query(
-            SQL(
-                """
-                SELECT b.id FROM g2p_disbursement_batch b
-                 CROSS JOIN LATERAL (SELECT greatest(b.state_since, max(k.started_at)) AS asked_at
-                                       FROM g2p_bank_call k WHERE k.batch_id = b.id) latest
-                 WHERE b.state = 'unknown' AND b.bank_id = ANY(%s) AND asked_at <= %s
-                 ORDER BY asked_at, b.id LIMIT %s
-                """,
-                self.env["g2p.sponsor.bank"]._find_askable().ids,
-                before,
-                limit,
-            )
+            SQL("SELECT DISTINCT bank_id FROM (%s) due ORDER BY 1", banks._unknown_batches())
         )
-        self.browse(batch_id for (batch_id,) in ids)._enqueue_disburse()
+        for (bank_id,) in ids:
+            banks.browse(bank_id)._enqueue_inquiries(limit)
 
     # -- buttons --------------------------------------------------------------------------------
 
@@ -487,6 +483,22 @@ def _kept_acknowledgement(answer):
         "reference": answer.reference,
         "rejected": [[refused.end_to_end_id, refused.reason_code] for refused in answer.rejected],
     }
+
+
+def _size_of_part(part):
+    return len(part[1])
+
+
+def _cut_by_destination(rows, size):
+    """Return [(destination, ids)], of the size of a batch at most, of [(id, destination)]."""
+    by_destination = defaultdict(list)
+    for row_id, destination in rows:
+        by_destination[destination].append(row_id)
+    return [
+        (destination, ids[start : start + size])
+        for destination, ids in sorted(by_destination.items())
+        for start in range(0, len(ids), size)
+    ]
 
 
 def _address_of(row):

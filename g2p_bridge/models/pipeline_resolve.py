@@ -4,12 +4,15 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ..connectors.errors import BankRejected, BankUnavailable
-from .own_cursor import own_cursor, try_lock_for_transaction
+from .own_cursor import lock_for_transaction, own_cursor, try_lock_for_transaction
 from .pipeline_funds import ALWAYS
 from .roles import OFFICER, check_role
 
 NO_ANSWER = ("NO_ANSWER", "The mapper did not answer for this beneficiary")
 NOT_LINKED = ("succ.fa.not_linked_to_id", "No account is linked to this beneficiary")
+
+#: jobs of an envelope that look accounts up, those that wait among them
+LOOKUPS_AT_A_TIME = 8
 
 #: columns of a disbursement that a look-up fills, with the attribute of the address
 ADDRESS_COLUMNS = (
@@ -42,27 +45,85 @@ class DisbursementEnvelope(models.Model):
 
     @api.private
     def _enqueue_resolve(self, states=("received",)):
-        """Enqueue a job for each slice of payments in these states; return their number."""
-        slices = self.env.execute_query(
-            SQL(
-                """
-                SELECT min(id), max(id)
-                  FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / %(size)s AS slice
-                          FROM g2p_disbursement
-                         WHERE envelope_id = %(envelope)s AND state = ANY(%(states)s)) numbered
-                 GROUP BY slice ORDER BY 1
-                """,
-                size=self.env["g2p.bridge"]._parameter("resolve_size"),
-                envelope=self.id,
-                states=list(states),
-            )
-        )
+        """Have the payments in these states looked up; return how many jobs look at them now.
+
+        A few jobs at a time, so that a big envelope's do not stand before everybody else's; each
+        that ends enqueues the next. While there are any, slices that one lost with its job wait
+        until the others end.
+        """
+        return self._enqueue_slices(list(states))
+
+    def _enqueue_slices(self, states, ended=None):
+        """Fill the envelope's free places with look-ups of the next slices.
+
+        Asked past our own snapshot, and one after the other: see :mod:`.pipeline_turns`.
+
+        :param tuple ended: (first, last id) of the slice whose job ends with this transaction
+        :return: number of jobs that wait or run, but for that one
+        """
+        self.env.flush_all()
+        lock_for_transaction(self.env.cr, f"g2p.disbursement.envelope.lookups:{self.id}")
+        with own_cursor(self.env) as cr:
+            jobs = self._find_lookups(cr, states) - {ended}
+            after = max((last for _first, last in (jobs | {ended}) - {None}), default=0)
+            slices = self._find_slices(cr, states, after, LOOKUPS_AT_A_TIME - len(jobs))
         for first_id, last_id in slices:
             self._delayed(
                 self.env._("Look up accounts"),
-                identity_key=f"resolve:{self.id}:{first_id}:{last_id}:{states[-1]}",
-            )._resolve(first_id, last_id, list(states))
-        return len(slices)
+                identity_key=f"{self._lookup_key()}{first_id}:{last_id}:{states[-1]}",
+            )._resolve(first_id, last_id, states)
+        return len(jobs) + len(slices)
+
+    def _lookup_key(self):
+        return f"resolve:{self.id}:"
+
+    def _find_lookups(self, cr, states):
+        """Return the (first, last id) of the slices that have a job, as a set."""
+        cr.execute(
+            SQL(
+                """
+                SELECT identity_key FROM queue_job
+                 WHERE state IN ('pending', 'enqueued', 'started') AND identity_key LIKE %s
+                """,
+                f"{self._lookup_key()}%:{states[-1]}",
+            )
+        )
+        return {tuple(map(int, key.split(":")[2:4])) for (key,) in cr.fetchall()}
+
+    def _find_slices(self, cr, states, after, count):
+        """Return the (first, last id) of the next slices of payments in these states.
+
+        :param int after: the id from which they begin, not included
+        """
+        if count <= 0:
+            return []
+        size = self.env["g2p.bridge"]._parameter("resolve_size")
+        # of each state by itself, as the index has them: never more is read than is needed
+        ids = SQL(" UNION ALL ").join(
+            SQL(
+                "(SELECT d.id FROM g2p_disbursement d WHERE %s AND d.state = %s AND d.id > %s"
+                " ORDER BY d.id LIMIT %s)",
+                self._is_of_envelope(),
+                state,
+                after,
+                size * count,
+            )
+            for state in states
+        )
+        cr.execute(
+            SQL(
+                """
+                SELECT min(id), max(id)
+                  FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / %s AS slice
+                          FROM (SELECT id FROM (%s) candidates ORDER BY id LIMIT %s) next) numbered
+                 GROUP BY slice ORDER BY 1
+                """,
+                size,
+                ids,
+                size * count,
+            )
+        )
+        return cr.fetchall()
 
     @api.private
     def _resolve(self, first_id, last_id, states=("received",)):
@@ -77,26 +138,30 @@ class DisbursementEnvelope(models.Model):
         self.ensure_one()
         if self.state not in self._WORKING and self.state != "needs_attention":
             return f"not due ({self.state})"
-        if not self._take_slice(first_id, last_id, states):
-            return "looked up by another job"
-        where = SQL(
-            "d.envelope_id = %s AND d.id BETWEEN %s AND %s AND d.state = ANY(%s)",
-            self.id,
+        is_ours = self._take_slice(first_id, last_id, states)
+        if is_ours:
+            self._look_up(self._is_in_slice(first_id, last_id, states), first_id)
+        if not self.is_paused and not self._enqueue_slices(list(states), (first_id, last_id)):
+            self._enqueue_advance()
+        return "looked up" if is_ours else "looked up by another job"
+
+    def _is_of_envelope(self):
+        """Return the condition on payments, as ``d``, that they are the envelope's.
+
+        The planner's statistics may be older than the envelope, and say that it has no payments:
+        then any index that begins with the envelope seems as good, and each slice would read all of
+        a million. Of the result of a subquery it knows nothing, and expects an average envelope.
+        """
+        return SQL("d.envelope_id = (SELECT %s)", self.id)
+
+    def _is_in_slice(self, first_id, last_id, states):
+        return SQL(
+            "%s AND d.id BETWEEN %s AND %s AND d.state = ANY(%s)",
+            self._is_of_envelope(),
             first_id,
             last_id,
             list(states),
         )
-        self._look_up(where, first_id)
-        self._enqueue_advance_if_last(
-            SQL(
-                "EXISTS (SELECT FROM g2p_disbursement WHERE envelope_id = %s AND state = 'received'"
-                " AND id NOT BETWEEN %s AND %s)",
-                self.id,
-                first_id,
-                last_id,
-            )
-        )
-        return "looked up"
 
     def _take_slice(self, first_id, last_id, states):
         """Keep other jobs from the slice; say whether there is something to look up in it.
@@ -110,12 +175,8 @@ class DisbursementEnvelope(models.Model):
         with own_cursor(self.env) as cr:
             cr.execute(
                 SQL(
-                    "SELECT EXISTS (SELECT FROM g2p_disbursement WHERE envelope_id = %s"
-                    " AND id BETWEEN %s AND %s AND state = ANY(%s))",
-                    self.id,
-                    first_id,
-                    last_id,
-                    list(states),
+                    "SELECT EXISTS (SELECT FROM g2p_disbursement d WHERE %s)",
+                    self._is_in_slice(first_id, last_id, states),
                 )
             )
             return cr.fetchone()[0]

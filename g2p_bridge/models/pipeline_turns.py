@@ -22,20 +22,81 @@ class SponsorBank(models.Model):
     _inherit = "g2p.sponsor.bank"
 
     @api.private
-    def _enqueue_next(self, ended):
+    def _enqueue_next(self, ended, *, was_unknown=False):
         """Give the place of a batch, whose job ends with this transaction, to the next one.
 
         Asked past our own snapshot, which is older than the call: batches that were formed
         meanwhile found no place free, and are enqueued by nobody else.
+
+        :param bool was_unknown: the bank was asked what became of it; then one of the same kind
+            comes first, as after one that was sent one that is to be sent
         """
         self._lock_places()
         with own_cursor(self.env) as cr:
             jobs = self._find_jobs(cr)
             jobs.pop(ended.id, None)
-            found = self._find_next(
-                cr, self._free_places(jobs), [*jobs, ended.id], ended.envelope_id.id
-            )
+            taken, places = [*jobs, ended.id], self._free_places(jobs)
+
+            def ready():
+                return self._find_next(cr, places - len(found), taken, ended.envelope_id.id)
+
+            def unknown():
+                return self._find_unknown(cr, places - len(found), taken)
+
+            found = []
+            for find in (unknown, ready) if was_unknown else (ready, unknown):
+                found += find()
         self._enqueue_batches(found)
+
+    @api.private
+    def _enqueue_inquiries(self, limit):
+        """Have the bank asked about batches whose outcome nobody knows, the first of them.
+
+        As many as it takes calls, beside what is being sent: its places may never be free.
+        """
+        self._lock_places()
+        with own_cursor(self.env) as cr:
+            jobs = [batch_id for batch_id, holds in self._find_jobs(cr).items() if holds]
+            cr.execute(
+                "SELECT count(*) FROM g2p_disbursement_batch"
+                " WHERE id = ANY(%s::int[]) AND state = 'unknown'",
+                [jobs],
+            )
+            [asked] = cr.fetchone()
+            found = self._find_unknown(cr, min(limit, self.max_parallel_calls - asked), jobs)
+        self._enqueue_batches(found)
+
+    def _find_unknown(self, cr, places, taken):
+        """Return (id, name) of the batches that the bank is to be asked about now."""
+        if places <= 0 or not self._can_be_asked():
+            return []
+        # longest not asked first, or those that stay unknown would keep the rest waiting for ever
+        cr.execute(
+            SQL(
+                "SELECT id, name FROM (%s) due WHERE id <> ALL(%s::int[])"
+                " ORDER BY asked_at, id LIMIT %s",
+                self._unknown_batches(),
+                taken,
+                places,
+            )
+        )
+        return cr.fetchall()
+
+    @api.private
+    def _unknown_batches(self):
+        """Return the query of the banks' batches with unknown outcome that are due to be asked."""
+        minutes = self.env["g2p.bridge"]._parameter("recheck_minutes")
+        return SQL(
+            """
+            SELECT b.id, b.name, b.bank_id, latest.asked_at
+              FROM g2p_disbursement_batch b
+             CROSS JOIN LATERAL (SELECT greatest(b.state_since, max(k.started_at)) AS asked_at
+                                   FROM g2p_bank_call k WHERE k.batch_id = b.id) latest
+             WHERE b.state = 'unknown' AND b.bank_id = ANY(%s) AND latest.asked_at <= %s
+            """,
+            self.ids,
+            fields.Datetime.now() - timedelta(minutes=minutes),
+        )
 
     @api.private
     def _enqueue_ready(self):

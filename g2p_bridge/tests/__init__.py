@@ -23,6 +23,7 @@ from . import (
     test_properties,
     test_reports,
     test_reissue,
+    test_rounds,
     test_secrets,
     test_services_mt940,
     test_services_payment_files,
