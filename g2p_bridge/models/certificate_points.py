@@ -194,9 +194,14 @@ class DisbursementEnvelope(models.Model):
         return (settled_on - self.disbursement_schedule_date).days
 
     def action_certificate(self):
-        """Open the certificate, or the page that says what is open."""
+        """Open the certificate; where there is none that holds now, the page that says why."""
         self.check_access("read")
         self.ensure_one()
+        issued = self.env["g2p.certificate"].search(
+            [("envelope_id", "=", self.id), ("state", "=", "issued")], limit=1
+        )
+        if issued and not issued.outdated_because:
+            return issued._get_records_action()
         page = self.env["g2p.certificate.page"].create({"envelope_id": self.id})
         return page._reopened()
 

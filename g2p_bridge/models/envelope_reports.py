@@ -291,6 +291,7 @@ class FundingAccount(models.Model):
         self.ensure_one()
         chain = self.env["g2p.account.statement"].sudo()._in_chain_order(self)
         statements = chain.filtered(lambda s: s.closing_date and first <= s.closing_date <= last)
+        statements.sudo(False).check_access("read")  # they may be of programs for other people
         currency = self.currency_id
         return Report(
             title=self.env._("Reconciliation of a funding account"),
@@ -325,13 +326,12 @@ class FundingAccount(models.Model):
                 self._decimal(turnover[statement.id]["debits"]),
                 self._decimal(turnover[statement.id]["credits"]),
                 self._decimal(statement.closing_balance),
-                statement.continuity_note or "",
             ]
             for statement in statements
         ]
         if rows:
             debits, credits_ = (sum(row[place] for row in rows) for place in (3, 4))
-            rows.append([self.env._("Total"), "", rows[0][2], debits, credits_, rows[-1][5], ""])
+            rows.append([self.env._("Total"), "", rows[0][2], debits, credits_, rows[-1][5]])
         name = self.currency_id.name
         return Section(
             title=self.env._("Statements"),
@@ -342,17 +342,23 @@ class FundingAccount(models.Model):
                 (self.env._("Debits (%s)", name), MONEY),
                 (self.env._("Credits (%s)", name), MONEY),
                 (self.env._("Closing (%s)", name), MONEY),
-                (self.env._("Gap"), TEXT),
             ],
             rows=rows,
             has_total=bool(rows),
-            note=self._note_of_balance(rows),
+            note=" ".join([self._note_of_balance(rows), *self._notes_of_gaps(statements)]),
         )
+
+    def _notes_of_gaps(self, statements):
+        return [
+            f"{statement._label()}: {statement.continuity_note}"
+            for statement in statements
+            if statement.continuity_note
+        ]
 
     def _note_of_balance(self, rows):
         if not rows:
             return self.env._("No statement of this account closed in that time.")
-        opening, debits, credits_, closing = rows[-1][2:6]
+        opening, debits, credits_, closing = rows[-1][2:]
         if opening - debits + credits_ == closing:
             return self.env._("Opening balance - debits + credits = closing balance.")
         return self.env._(

@@ -92,7 +92,7 @@ class Certificate(models.Model):
             return False
         amount = self.envelope_id.reversed_amount - self.reversed_amount
         return self.env._(
-            "%(count)s payments, %(amount)s, came back after it was issued.",
+            "Payments that came back after it was issued: %(count)s, %(amount)s.",
             count=count,
             amount=self.currency_id.format(amount),
         )

@@ -272,17 +272,30 @@ class _Certificate:
         account = self.certificate["account"]
         paper.heading(self.env._("What it rests on"))
         lines = []
-        if statements:
+        named = {
+            "count": grouped(len(statements)),
+            "account": left_to_right(account["account"]),
+            "bank": account["bank"],
+        }
+        if len(statements) == 1:
+            lines.append(
+                self.env._(
+                    "Statement %(number)s of account %(account)s at %(bank)s: every payment that"
+                    " was debited or came back is one entry on it.",
+                    number=left_to_right(label_of(statements[0])),
+                    account=named["account"],
+                    bank=named["bank"],
+                )
+            )
+        elif statements:
             lines.append(
                 self.env._(
                     "%(count)s statements of account %(account)s at %(bank)s, from %(first)s to"
                     " %(last)s: each continues the one before it, and every payment that was"
                     " debited or came back is one entry on one of them.",
-                    count=grouped(len(statements)),
-                    account=left_to_right(account["account"]),
-                    bank=account["bank"],
-                    first=label_of(statements[0]),
-                    last=label_of(statements[-1]),
+                    first=left_to_right(label_of(statements[0])),
+                    last=left_to_right(label_of(statements[-1])),
+                    **named,
                 )
             )
         lines.append(self._approval())

@@ -395,7 +395,7 @@ class TestCertificate(CertificateCase):
         self.give_back(self.disbursements(envelope)[:1])
         self.env.invalidate_all()
         self.assertEqual(envelope.state, "settled")
-        self.assertIn("1 payments", first.outdated_because)
+        self.assertIn("came back after it was issued: 1, ", first.outdated_because)
         second = self.issue(envelope)
         self.assertEqual((first.state, second.state), ("superseded", "issued"))
         self.assertEqual(first.superseded_by_id, second)
@@ -458,6 +458,23 @@ class TestCertificate(CertificateCase):
         for read in (seen.action_download_pdf, lambda: seen.digest):
             with self.assertRaises(AccessError):
                 read()
+
+    def test_people_of_another_program_see_nothing(self):
+        envelope = self.settled_envelope()
+        certificate = self.issue(envelope)
+        self.env["g2p.register.file"]._request(envelope, "csv")
+        self.assertTrue(certificate.with_user(self.viewer).search([]))
+        self.program.member_ids = self.officer
+        self.env.invalidate_all()
+        for model in ("g2p.certificate", "g2p.register.file"):
+            self.assertFalse(self.env[model].with_user(self.viewer).search([]))
+            self.assertTrue(self.env[model].with_user(self.officer).search([]))
+        with self.assertRaises(AccessError):
+            certificate.with_user(self.viewer).action_download_pdf()
+        day = self.env["g2p.account.statement"].search([], limit=1).closing_date
+        with self.assertRaises(AccessError):
+            self.account.with_user(self.viewer)._reconciliation(day, day)
+        self.assertTrue(self.account.with_user(self.officer)._reconciliation(day, day))
 
     def test_what_is_issued_is_never_changed(self):
         certificate = self.issue(self.settled_envelope())

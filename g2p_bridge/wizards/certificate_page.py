@@ -96,7 +96,7 @@ class CertificatePoint(models.TransientModel):
     currency_id = fields.Many2one(related="page_id.currency_id")
     code = fields.Char(required=True)
     sentence = fields.Char(string="What is open", required=True)
-    count = fields.Integer(string="How many")
+    count = fields.Integer()
     amount = fields.Monetary()
 
     def action_show(self):
