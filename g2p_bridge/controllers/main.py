@@ -63,6 +63,22 @@ class StatementUpload(http.Controller):
             return _refusal(error)
         return request.make_json_response(_reply("succ", "", answer["statement_id"], answer))
 
+    @http.route(
+        "/g2p_bridge/statement_file",
+        type="http",
+        auth="user",
+        methods=["POST"],
+        max_content_length=_max_content_length,
+    )
+    def statement_file(self, ufile=None, **_ignored):
+        """Take a file that an officer dropped into the browser.
+
+        :return: JSON, as of ``_take_dropped_file``
+        """
+        content, name = (ufile.read(), ufile.filename) if ufile else (b"", "")
+        statements = request.env["g2p.account.statement"]
+        return request.make_json_response(statements._take_dropped_file(content, name))
+
 
 def _refusal(error):
     status = _STATUS.get(error.code, 200)

@@ -23,6 +23,7 @@ from . import (
     statement_numbers,
     statement_due,
     pipeline_statement,
+    statement_upload,
     g2p_reissue,
     g2p_bulk_action,
     g2p_ledger_difference,

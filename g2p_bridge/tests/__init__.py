@@ -1,5 +1,6 @@
 from . import (
     test_account_mapper,
+    test_actions_browser,
     test_approvals,
     test_bank_health,
     test_browser,

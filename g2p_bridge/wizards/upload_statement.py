@@ -1,7 +1,7 @@
 import base64
 
 from odoo import fields, models
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import UserError
 
 from ..models.g2p_bridge_error import BridgeError
 
@@ -24,15 +24,11 @@ class UploadStatement(models.TransientModel):
         :raise UserError: the file is no statement of the user's banks; nothing was changed
         """
         self.ensure_one()
-        if not self.env.user.has_group("g2p_bridge.group_officer"):
-            raise AccessError(self.env._("Your role does not allow this step."))
-        banks = self.env["g2p.sponsor.bank"].search([("company_id", "in", self.env.companies.ids)])
-        if not banks:
-            raise UserError(self.env._("Set up a sponsor bank and its funding account first."))
-        statements = self.env["g2p.account.statement"].sudo()  # nobody may create them directly
         try:
-            found = statements._upload(base64.b64decode(self.content), self.filename or "", banks)
+            found, _is_known = self.env["g2p.account.statement"]._take_file(
+                base64.b64decode(self.content), self.filename
+            )
         except BridgeError as error:
             # the web client shows the first argument alone, and of a BridgeError that is its code
             raise UserError(error.sentence) from error
-        return found.sudo(False)._get_records_action(name=self.env._("Uploaded statements"))
+        return found._get_records_action(name=self.env._("Uploaded statements"))
