@@ -24,6 +24,7 @@ from . import (
     statement_due,
     pipeline_statement,
     statement_upload,
+    match_candidates,
     g2p_reissue,
     g2p_bulk_action,
     g2p_ledger_difference,

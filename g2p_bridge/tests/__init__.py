@@ -33,6 +33,7 @@ from . import (
     test_statement_due,
     test_statement_fuzz,
     test_statement_numbers,
+    test_statement_upload,
     test_statements,
     test_states,
     test_totals,

@@ -20,13 +20,16 @@ class MatchEntry(models.TransientModel):
         related="line_id.amount", related_sudo=False, string="Amount of the entry"
     )
     error_reason = fields.Selection(related="line_id.error_reason", related_sudo=False)
-    # an id typed or pasted, not a drop-down: names are searched for in millions of payments
-    reference = fields.Char(
-        string="Disbursement ID", required=True, help="The whole ID, as on the payment."
-    )
+    reference = fields.Char(string="or its ID", help="The whole ID, as on the payment.")
     disbursement_id = fields.Many2one(
-        "g2p.disbursement", string="Payment", compute="_compute_disbursement_id"
+        "g2p.disbursement",
+        string="Payment",
+        compute="_compute_disbursement_id",
+        store=True,
+        readonly=False,
     )
+    candidate_ids = fields.Many2many("g2p.disbursement", compute="_compute_candidate_ids")
+    candidate_count = fields.Integer(compute="_compute_candidate_ids")
     beneficiary_name = fields.Char(related="disbursement_id.beneficiary_name", related_sudo=False)
     payment_amount = fields.Monetary(
         related="disbursement_id.amount", related_sudo=False, string="Amount of the payment"
@@ -39,10 +42,19 @@ class MatchEntry(models.TransientModel):
     @api.depends("reference")
     def _compute_disbursement_id(self):
         for wizard in self:
-            reference = (wizard.reference or "").strip().upper()
-            wizard.disbursement_id = reference and self.env["g2p.disbursement"].search(
-                [("disbursement_id", "=", reference)]
-            )
+            if reference := (wizard.reference or "").strip().upper():
+                wizard.disbursement_id = self.env["g2p.disbursement"].search(
+                    [("disbursement_id", "=", reference)]
+                )
+
+    @api.depends("line_id")
+    def _compute_candidate_ids(self):
+        for wizard in self:
+            # the wizard's own check refuses an entry that its user may not read
+            wizard.line_id.check_access("read")
+            found = wizard.line_id and wizard.line_id._find_candidates()
+            wizard.candidate_ids = found
+            wizard.candidate_count = len(found)
 
     def action_match(self):
         """Book the entry on the payment; who, when and why stay with the entry.
@@ -53,5 +65,10 @@ class MatchEntry(models.TransientModel):
         """
         self.ensure_one()
         if not self.disbursement_id:
-            raise UserError(self.env._("There is no payment %s.", self.reference))
+            raise UserError(
+                self.env._("There is no payment %s.", self.reference)
+                if self.reference
+                else self.env._("Choose the payment that the entry belongs to.")
+            )
+        self.disbursement_id.check_access("read")
         self.line_id._match_by_hand(self.disbursement_id, self.note)

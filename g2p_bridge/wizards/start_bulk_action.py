@@ -82,4 +82,4 @@ class StartBulkAction(models.TransientModel):
             reason=self.reason,
             assignee_id=self.assignee_id.id if self.kind == "assign" else False,
         )
-        return action._get_records_action(target="new")
+        return action._get_records_action(target="new", name=action.display_name)
