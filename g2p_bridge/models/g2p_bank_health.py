@@ -1,13 +1,14 @@
 import random
 
 from odoo import api, fields, models
-from odoo.tools import SQL, format_datetime
+from odoo.tools import SQL
 
 from odoo.addons.queue_job.exception import RetryableJobError
 
 from .bulk_fields import BulkMany2one
 from .own_cursor import own_cursor
 from .roles import OFFICER, check_role
+from .words import moment_text
 
 #: seconds over which the jobs that wait for a bank spread when its time has come
 SPREAD_S = 5
@@ -71,9 +72,9 @@ class BankHealth(models.Model):
             "%(name)s has not answered since %(since)s (%(error)s). It is asked again at %(again)s;"
             " until then its work waits.",
             name=self.display_name,
-            since=format_datetime(self.env, self.down_since),
+            since=moment_text(self.env, self.down_since),
             error=self.last_error_code,
-            again=format_datetime(self.env, self.open_until),
+            again=moment_text(self.env, self.open_until),
         )
 
     @api.private

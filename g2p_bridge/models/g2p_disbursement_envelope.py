@@ -472,13 +472,21 @@ class DisbursementEnvelope(models.Model):
         still_open.sudo().write({"asks_bank_first": True})  # nobody may write envelopes directly
 
     def action_view_disbursements(self):
-        """Open the payments; ``state`` in the context narrows them."""
+        """Open the payments.
+
+        ``disbursement_state`` in the context narrows them to some states, parted by commas, and
+        ``disbursement_reason`` to one reason code (False: to those without).
+        """
         self.check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id("g2p_bridge.g2p_disbursement_action")
         domain = [("envelope_id", "=", self.id)]
         if state := self.env.context.get("disbursement_state"):
             domain.append(("state", "in", state.split(",")))
-        return {**action, "domain": domain, "context": {}}
+        if "disbursement_reason" in self.env.context:
+            domain.append(("reason_code", "=", self.env.context["disbursement_reason"]))
+        of_envelope = self.env.ref("g2p_bridge.g2p_disbursement_view_list_of_envelope").id
+        views = [(of_envelope if kind == "list" else view, kind) for view, kind in action["views"]]
+        return {**action, "domain": domain, "views": views, "context": {"g2p_one_envelope": True}}
 
     def action_view_batches(self):
         """Open the batches."""
