@@ -63,6 +63,7 @@
         "views/report_views.xml",
         "views/g2p_envelope_import_views.xml",
         "views/g2p_bulk_action_views.xml",
+        "views/g2p_home_views.xml",
     ],
     "demo": ["demo/demo.xml"],
     "assets": {

@@ -38,6 +38,7 @@ from . import (
     envelope_sentence,
     envelope_story,
     envelope_review,
+    g2p_home,
     g2p_bridge,
     g2p_bridge_envelopes,
     g2p_bridge_disbursements,

@@ -41,6 +41,9 @@ class DisbursementJournal(models.Model):
         "This idempotency key was used for this envelope already.",
     )
 
+    #: what was paid and what came back, by time: Home adds up a month of it
+    _paid_idx = models.Index("(created_at) WHERE target = 'reconciled' OR source = 'reconciled'")
+
     @api.private
     def _totals_by_state(self, envelopes=None, batches=None):
         """Return what stands in each state now.

@@ -2,6 +2,7 @@
 
 from odoo.exceptions import AccessError
 
+VIEWER = "g2p_bridge.group_viewer"
 OFFICER = "g2p_bridge.group_officer"
 APPROVER = "g2p_bridge.group_approver"
 ADMINISTRATOR = "g2p_bridge.group_administrator"
@@ -14,5 +15,14 @@ def check_role(records, group):
     :raise AccessError: the user is not in the group, or may not read one of the records
     """
     records.check_access("read")
-    if not records.env.user.has_group(group):
-        raise AccessError(records.env._("Your role does not allow this step."))
+    check_group(records.env, group)
+
+
+def check_group(env, group):
+    """Let a user of the group pass.
+
+    :param str group: XML id
+    :raise AccessError: the user is not in the group
+    """
+    if not env.user.has_group(group):
+        raise AccessError(env._("Your role does not allow this step."))

@@ -17,6 +17,8 @@ from . import (
     test_envelope_import,
     test_envelope_sentence,
     test_facade_disbursements,
+    test_home,
+    test_home_browser,
     test_money_bar,
     test_facade_envelope,
     test_idle,
