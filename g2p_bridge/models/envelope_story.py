@@ -6,20 +6,14 @@ from odoo.tools import SQL
 from .roles import OFFICER, check_role
 from .words import duration_text, moment_text, money_text, number_text, payments_text
 
-#: states of payments that reached nobody; they have a partial index of their own
+#: states of payments that reached nobody, and may still be seen to
 NOT_PAID = ("unresolved", "rejected", "reversed", "unknown")
+#: those of them that have a reason and a partial index which begins with the envelope
+WITH_REASON = ("unresolved", "rejected", "reversed")
+#: more payments than that in one state are not read when a form opens: they are one group
+GROUPED_AT_MOST = 50_000
 #: statements that the form of an envelope shows
 STATEMENTS_SHOWN = 10
-
-
-class Disbursement(models.Model):
-    _inherit = "g2p.disbursement"
-
-    #: few rows of many: what is not paid of an envelope, by reason, without reading its payments
-    _not_paid_idx = models.Index(
-        "(envelope_id, state, reason_code) INCLUDE (amount)"
-        " WHERE state IN ('unresolved', 'rejected', 'reversed', 'unknown')"
-    )
 
 
 class DisbursementEnvelope(models.Model):
@@ -72,40 +66,41 @@ class DisbursementEnvelope(models.Model):
     def _not_paid_groups(self):
         """Return the payments that are not paid, a group for each reason, biggest first.
 
-        :return: list of dict of ``key``, ``title``, ``states``, ``reason_code``, ``count``,
-            ``text`` and ``fixes``, as :meth:`_prepare_fixes` has them
+        :return: list of dict of ``key``, ``title``, ``state``, ``reason_code``, ``reason``,
+            ``has_reason`` (all of the group have this one), ``count``, ``payments``, ``money`` and
+            ``fixes``, as :meth:`_prepare_fixes` has them
         """
         self.ensure_one()
-        rows = self.env.execute_query(
+        whole, rows = ["unknown", "cancelled"], []
+        for state in WITH_REASON:
+            if self[f"{state}_count"] > GROUPED_AT_MOST:
+                whole.append(state)
+            elif self[f"{state}_count"]:
+                rows += self._reasons_of(state)
+        # the books know their number and money, without the reasons
+        rows += [
+            (state, None, None, self[f"{state}_count"], self[f"{state}_amount"])
+            for state in whole
+            if self[f"{state}_count"]
+        ]
+        rows.sort(key=lambda row: (row[0] == "cancelled", -row[4]))
+        return [self._prepare_not_paid_group(*row) for row in rows]
+
+    def _reasons_of(self, state):
+        """Return (state, reason code, reason, count, amount) of the payments in one state."""
+        return self.env.execute_query(
             SQL(
                 """
-                SELECT part.state, part.reason_code, part.n, part.amount, sample.reason
-                  FROM (SELECT state, reason_code, count(*) AS n, sum(amount) AS amount
-                          FROM g2p_disbursement
-                         WHERE envelope_id = %(id)s AND state IN %(states)s
-                         GROUP BY 1, 2 ORDER BY 4 DESC LIMIT 50) part
-                  LEFT JOIN LATERAL (
-                       SELECT d.reason FROM g2p_disbursement d
-                        WHERE d.envelope_id = %(id)s AND d.state = part.state
-                          AND d.state IN %(states)s
-                          AND d.reason_code IS NOT DISTINCT FROM part.reason_code LIMIT 1) sample
-                       ON TRUE
-                 ORDER BY part.amount DESC
+                SELECT %(state)s, reason_code, max(reason), count(*), sum(amount)
+                  FROM g2p_disbursement WHERE envelope_id = %(id)s AND state = %(state)s
+                 GROUP BY reason_code ORDER BY 5 DESC LIMIT 20
                 """,
+                state=state,
                 id=self.id,
-                states=NOT_PAID,
             )
         )
-        groups = [self._prepare_not_paid_group(*row) for row in rows]
-        if self.cancelled_count:
-            groups.append(
-                self._prepare_not_paid_group(
-                    "cancelled", None, self.cancelled_count, self.cancelled_amount, None
-                )
-            )
-        return groups
 
-    def _prepare_not_paid_group(self, state, reason_code, count, amount, reason):
+    def _prepare_not_paid_group(self, state, reason_code, reason, count, amount):
         titles = {
             "unresolved": self.env._("No account known"),
             "rejected": self.env._("Refused by the bank"),
@@ -118,6 +113,7 @@ class DisbursementEnvelope(models.Model):
             "title": titles[state],
             "state": state,
             "reason_code": reason_code or False,
+            "has_reason": state in WITH_REASON and count <= GROUPED_AT_MOST,
             "reason": reason or False,
             "count": count,
             "payments": payments_text(self.env, count),
@@ -135,6 +131,8 @@ class DisbursementEnvelope(models.Model):
         """
         if state == "unresolved" and self.state not in ("settled", "cancelled"):
             return [{"label": self.env._("Look up again"), "method": "action_resolve"}]
+        if state in ("rejected", "reversed"):
+            return [{"label": self.env._("Reissue…"), "method": "action_open_reissue"}]
         if state == "unknown":
             return [{"label": self.env._("Decide"), "method": "action_view_unknown_batches"}]
         return []
@@ -287,6 +285,16 @@ class DisbursementEnvelope(models.Model):
                 order="closing_date, id",
                 limit=STATEMENTS_SHOWN,
             )
+
+    def action_open_reissue(self):
+        """Open the wizard that pays again what did not arrive.
+
+        :raise AccessError: not an officer
+        """
+        check_role(self, OFFICER)
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id("g2p_bridge.g2p_reissue_action")
+        return {**action, "context": {"default_envelope_id": self.id}}
 
     def action_open_cancel(self):
         """Open the wizard that cancels the envelope.

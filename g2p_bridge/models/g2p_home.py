@@ -54,7 +54,7 @@ class Home(models.AbstractModel):
         """
         check_group(self.env, VIEWER)
         if not self.env["g2p.disbursement.envelope"].search_count([], limit=1):
-            return {"is_empty": True, "steps": self._first_steps(), "buttons": self._buttons()}
+            return {"is_empty": True, "buttons": self._buttons()}
         books = self._read_books()
         attention = self._attention(books)
         return {
@@ -305,12 +305,6 @@ class Home(models.AbstractModel):
             for name, label in wanted
             if self.env.ref(f"g2p_bridge.{name}", raise_if_not_found=False)
         ]
-
-    def _first_steps(self):
-        """Return the first-run checklist, where this database has one."""
-        if "g2p.setup.checklist" not in self.env:
-            return []
-        return self.env["g2p.setup.checklist"].get_steps()
 
     # -- needs attention ------------------------------------------------------------------------
 

@@ -5,7 +5,9 @@ from freezegun import freeze_time
 from odoo import fields
 from odoo.exceptions import AccessError
 from odoo.tests import tagged
+from odoo.tools import SQL
 
+from ..models import envelope_story
 from .statement_case import StatementCase, entry
 
 
@@ -190,8 +192,26 @@ class TestEnvelopeSentence(StatementCase):
                 self.env["g2p.disbursement"].search_count(action["domain"]), group["count"]
             )
 
+    def test_too_many_to_read_are_one_group_out_of_the_books(self):
+        self.book(*(entry("D", 100, one) for one in self.ids))
+        self.book(
+            entry("RD", 100, self.ids[0], narrative=["Grant", "AC04"]),
+            entry("RD", 100, self.ids[1], narrative=["Grant", "AC06"]),
+            number="2/1",
+            opening="700,00",
+        )
+        self.patch(envelope_story, "GROUPED_AT_MOST", 1)
+        [group] = self.envelope.with_user(self.officer).not_paid
+        self.assertEqual(
+            (group["state"], group["count"], group["has_reason"]), ("reversed", 2, False)
+        )
+
     def test_buttons_that_help_are_for_officers(self):
-        self.env.cr.execute("UPDATE g2p_disbursement SET state = 'unresolved'")
+        envelope = self.create_full_envelope(3, cycle_code_mnemonic="no accounts")
+        self.env["g2p.disbursement"]._bulk_transition(
+            "unresolved", SQL("d.envelope_id = %s", envelope.id), cause="test"
+        )
+        self.envelope = envelope
         viewer = self.create_user("sentence_viewer", "g2p_bridge.group_viewer")
         [group] = self.envelope.with_user(self.officer)._not_paid_groups()
         self.assertEqual([fix["method"] for fix in group["fixes"]], ["action_resolve"])

@@ -81,9 +81,6 @@ class TestViews(BridgeCommon):
         actions = [menu.action for menu in menus if menu.action]
         return self.env["ir.actions.act_window"].union(
             *(action for action in actions if action._name == "ir.actions.act_window")
-        windows = self.env["ir.actions.act_window"]
-        return windows.union(
-            *(menu.action for menu in menus if menu.action and menu.action._name == windows._name)
         )
 
     def open(self, action, user):

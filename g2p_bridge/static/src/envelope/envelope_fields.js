@@ -64,7 +64,7 @@ export class NotPaidField extends Component {
             context: {
                 ...record.context,
                 disbursement_state: group.state,
-                ...(group.state === "cancelled" ? {} : { disbursement_reason: group.reason_code }),
+                ...(group.has_reason ? { disbursement_reason: group.reason_code } : {}),
             },
             onClose: () => record.load(),
         });

@@ -7,13 +7,14 @@ import { Layout } from "@web/search/layout";
 import { standardActionServiceProps } from "@web/webclient/actions/action_service";
 
 import { MoneyBar, openPayments } from "../money_bar/money_bar";
+import { SetupChecklist } from "../setup/setup_checklist";
 
 /** How often the numbers are read again while somebody looks at them, in milliseconds. */
 const REFRESH_MS = 15000;
 
 export class Home extends Component {
     static template = "g2p_bridge.Home";
-    static components = { Layout, MoneyBar };
+    static components = { Layout, MoneyBar, SetupChecklist };
     static props = { ...standardActionServiceProps };
 
     setup() {
