@@ -35,6 +35,7 @@ from . import (
     envelope_reports,
     g2p_register_file,
     money_bar,
+    bank_page,
     envelope_sentence,
     envelope_story,
     envelope_review,

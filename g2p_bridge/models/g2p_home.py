@@ -13,7 +13,6 @@ from .words import (
     compact_text,
     day_text,
     duration_text,
-    moment_text,
     money_text,
     number_text,
     payments_text,
@@ -25,8 +24,6 @@ ENVELOPES_SHOWN = 12
 CASES_SHOWN = 8
 #: months of the trend, this one included
 TREND_MONTHS = 6
-#: a bank is called slow when its last answer took longer
-SLOW_MS = 3000
 #: states in which an envelope is on its way out
 OUT = ("funds_available", "funds_blocked", "disbursing", "disbursed")
 ENDED = ("settled", "cancelled")
@@ -416,17 +413,16 @@ class Home(models.AbstractModel):
 
     def _late_cases(self):
         accounts = self.env["g2p.funding.account"].search(self._of_companies())
-        due = accounts.sudo()._statement_due()
         return [
             {
                 "key": f"late{account.id}",
                 "text": self.env._("No statement of %s since it was due", account.display_name),
                 "money": "",
-                "since": duration_text(self.env, 86400 * due[account.id].days_late),
+                "since": duration_text(self.env, 86400 * account.statement_days_late),
                 "action": self._open_form(account),
             }
             for account in accounts
-            if due[account.id].days_late
+            if account.statement_days_late
         ]
 
     # -- envelopes, programs, trend -------------------------------------------------------------
@@ -556,54 +552,22 @@ class Home(models.AbstractModel):
     # -- banks ----------------------------------------------------------------------------------
 
     def _banks(self):
-        banks = self.env["g2p.sponsor.bank"].search(self._of_companies())
-        health = {
-            row.bank_id.id: row
-            for row in self.env["g2p.bank.health"].search([("bank_id", "in", banks.ids)])
-        }
-        last = dict(
-            self.env["g2p.account.statement"]._read_group(
-                [("bank_id", "in", banks.ids), ("state", "!=", "dismissed")],
-                ["bank_id"],
-                ["closing_date:max"],
-            )
-        )
-        due = defaultdict(list)
-        accounts = self.env["g2p.funding.account"].search([("bank_id", "in", banks.ids)])
-        answers = accounts.sudo()._statement_due()
-        for account in accounts:
-            due[account.bank_id].append(answers[account.id])
         return [
             {
                 "id": bank.id,
                 "name": bank.name,
-                **self._health_words(health.get(bank.id)),
-                "last_statement": self.env._("last statement %s", day_text(self.env, last[bank]))
-                if last.get(bank)
+                "status": bank.health_status,
+                "status_text": bank.health_text,
+                "last_statement": self.env._(
+                    "last statement %s", day_text(self.env, bank.last_statement_on)
+                )
+                if bank.last_statement_on
                 else self.env._("no statement yet"),
-                "late": self._late_words(max((d.days_late for d in due[bank]), default=0)),
+                "late": self._late_words(bank.statement_days_late),
                 "action": self._open_form(bank),
             }
-            for bank in banks
+            for bank in self.env["g2p.sponsor.bank"].search(self._of_companies())
         ]
-
-    def _health_words(self, health):
-        """Return ``status`` (up, slow, down, unknown) of a bank, and it in words."""
-        if not health or not (health.last_answer_at or health.down_since):
-            return {"status": "unknown", "status_text": self.env._("not called yet")}
-        if health.is_open:
-            return {
-                "status": "down",
-                "status_text": self.env._(
-                    "down since %s", moment_text(self.env, health.down_since)
-                ),
-            }
-        if not health.last_answer_at or health.failure_count:
-            return {"status": "slow", "status_text": self.env._("did not answer the last call")}
-        latency = number_text(self.env, health.latency_ms)
-        if health.latency_ms > SLOW_MS:
-            return {"status": "slow", "status_text": self.env._("slow, %s ms", latency)}
-        return {"status": "up", "status_text": self.env._("up, %s ms", latency)}
 
     def _late_words(self, days):
         if not days:

@@ -246,6 +246,27 @@ class TestHome(StatementCase):
             {row["program"] for row in self.home()["envelopes"]["rows"]}, {"Test program"}
         )
 
+    def test_nothing_of_a_program_that_others_only_see_is_in_it(self):
+        self.book(entry("D", 100, self.ids[0]))
+        self.assertTrue(self.figures()["paid"])
+        self.program.member_ids = self.create_user("home_member", "g2p_bridge.group_officer")
+        self.assertTrue(self.home()["is_empty"])
+        self.assertTrue(self.figures(self.program.member_ids)["paid"])
+
+    def test_a_program_counts_and_opens_its_envelopes(self):
+        program = self.program.with_user(self.viewer)
+        self.assertEqual(program.envelope_count, 1)
+        self.assertEqual(self.records(program.action_view_envelopes()), self.envelope)
+
+    def test_an_account_says_when_its_statement_is_expected(self):
+        account = self.account.with_user(self.viewer)
+        self.assertEqual(account.statement_due_on, date(2026, 11, 26))
+        with freeze_time("2026-11-24 20:00:00"):
+            self.book(entry("D", 100, self.ids[0]), day="261124")
+        account.invalidate_recordset()
+        self.assertFalse(account.statement_due_on)
+        self.assertEqual(account.last_statement_on, date(2026, 11, 24))
+
     def test_an_empty_database_shows_the_first_steps(self):
         self.env.cr.execute("UPDATE g2p_disbursement_envelope SET company_id = NULL")
         home = self.home()

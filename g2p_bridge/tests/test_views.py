@@ -9,6 +9,8 @@ from .common import BridgeCommon
 VIEWER_MENUS = {
     "menu_root",
     "menu_home",
+    "menu_banks",
+    "menu_program_overview",
     "menu_payments",
     "menu_envelopes",
     "menu_disbursements",
