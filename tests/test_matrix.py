@@ -75,6 +75,24 @@ MODELS = {
     "g2p.reissue.group": WIZARD,
     "g2p.start.bulk.action": WIZARD,
     "g2p.bulk.action": {"read": OFFICERS, "write": NOBODY, "create": NOBODY, "unlink": NOBODY},
+    "g2p.envelope.import": {
+        "read": OFFICERS,
+        "write": OFFICERS,
+        "create": OFFICERS,
+        "unlink": NOBODY,
+    },
+    "g2p.envelope.import.column": {
+        "read": OFFICERS,
+        "write": OFFICERS,
+        "create": NOBODY,
+        "unlink": NOBODY,
+    },
+    "g2p.envelope.import.row": {
+        "read": OFFICERS,
+        "write": NOBODY,
+        "create": NOBODY,
+        "unlink": NOBODY,
+    },
 }
 #: (model, field) -> roles that may see what is in it; all other fields are every reader's
 FIELDS = {
@@ -145,6 +163,11 @@ env["g2p.bulk.action"].create(
         "user_id": env.uid, "company_id": envelope.company_id.id, "state": "done",
     }
 )
+imported = env["g2p.envelope.import"].create(
+    {"program_id": envelope.program_id.id, "cycle_code_mnemonic": "matrix"}
+)
+env["g2p.envelope.import.column"].create({"import_id": imported.id, "place": 1})
+env["g2p.envelope.import.row"].create({"import_id": imported.id, "row_number": 2, "cells": "[]"})
 env.cr.commit()
 """
 ACCOUNT, MOBILE, EMAIL = "ACC1234567890", "0712345678", "person.one@example.org"

@@ -203,6 +203,7 @@ class EnvelopeImport(models.Model):
     imported_by_id = fields.Many2one("res.users", readonly=True, copy=False)
     forgotten_at = fields.Datetime(string="File removed", readonly=True, copy=False)
 
+    _kept_idx = models.Index("(state_since) WHERE forgotten_at IS NULL")
     _unfinished_idx = models.Index("(id) WHERE state IN ('reading', 'importing')")
 
     # -- who may set what -----------------------------------------------------------------------
@@ -535,7 +536,7 @@ class EnvelopeImport(models.Model):
             return self.env._(
                 "The same file was imported for this program and cycle on %(date)s. Say that it "
                 "is to be paid once more, if that is what you want.",
-                date=format_date(self.env, self.repeated_id.state_since.date()),
+                date=self._format_day(self.repeated_id.state_since.date()),
             )
         return False
 
@@ -583,7 +584,7 @@ class EnvelopeImport(models.Model):
         values = {
             "count": self._format_count(self.good_count),
             "amount": self._format_amount(self._good_amount()),
-            "date": format_date(self.env, self.disbursement_schedule_date),
+            "date": self._format_day(self.disbursement_schedule_date),
         }
         if self.approval_required:
             return self.env._(
@@ -615,6 +616,9 @@ class EnvelopeImport(models.Model):
 
     def _format_count(self, count):
         return formatLang(self.env, count, digits=0)
+
+    def _format_day(self, day):
+        return format_date(self.env, day, date_format="d MMMM y")
 
     def _format_amount(self, amount):
         """Return an amount with its currency's code: USD 1,234.50."""
@@ -705,21 +709,6 @@ class EnvelopeImport(models.Model):
         return {
             "type": "ir.actions.act_url",
             "url": f"/g2p_bridge/envelope_import/{self.id}/bad_rows",
-            "target": "self",
-        }
-
-    def action_view_template_csv(self):
-        """Download an empty file to fill in."""
-        return self._template("csv")
-
-    def action_view_template_xlsx(self):
-        """Download an empty workbook to fill in."""
-        return self._template("xlsx")
-
-    def _template(self, kind):
-        return {
-            "type": "ir.actions.act_url",
-            "url": f"/g2p_bridge/envelope_import/template.{kind}",
             "target": "self",
         }
 

@@ -104,7 +104,7 @@ def problem_words(env, problem, columns, places):
         )
     label = field_label(env, field)
     name = columns.get(field)
-    if name and name != label:
+    if name and name.casefold() != label.casefold():
         label = env._("%(field)s (%(column)s)", field=label, column=name)
     if code == "DUPLICATE_MIS_REFERENCE_NUMBER":
         return env._("%(field)s stands already in row %(row)s.", field=label, row=row)

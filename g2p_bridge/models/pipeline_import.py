@@ -382,7 +382,8 @@ class EnvelopeImport(models.Model):
     @api.model
     def _enqueue_unfinished(self, limit):
         """Enqueue what is under way and has no job."""
-        for record in self.search([("state", "in", ("reading", "importing"))], limit=limit):
+        domain = [("state", "in", ("reading", "importing"))]
+        for record in self.search(domain, limit=limit, order="id"):
             if record.state == "reading":
                 record._enqueue_read()
             else:

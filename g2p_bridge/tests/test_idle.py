@@ -179,14 +179,14 @@ class TestIdleCost(PipelineCase):
             self.assertLessEqual(max(in_vain, default=0), MOST_IN_VAIN, f"{statement}\n{plan}")
 
     def test_the_look_for_due_work_is_a_few_indexed_queries(self):
-        self.assertFewIndexedQueries("_cron_find_due_work", limit=9)
+        self.assertFewIndexedQueries("_cron_find_due_work", limit=10)
 
     def test_what_a_bank_without_release_holds_costs_nothing(self):
         self.released_at = None
         other = self.create_bank(code="KEEPS")  # without connector
         self.create_bank(code="GIVES", connector=self.bank.connector)
         self.bank = other
-        self.assertFewIndexedQueries("_cron_find_due_work", limit=9)
+        self.assertFewIndexedQueries("_cron_find_due_work", limit=10)
 
     def test_the_look_for_missing_accounts_is_one_indexed_query(self):
         self.assertFewIndexedQueries("_cron_resolve_again", limit=1)

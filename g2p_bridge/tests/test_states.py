@@ -12,6 +12,7 @@ MODELS = (
     "g2p.disbursement",
     "g2p.disbursement.batch",
     "g2p.account.statement",
+    "g2p.envelope.import",
 )
 
 _ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \|", re.MULTILINE)
