@@ -99,6 +99,7 @@ class EnvelopeImport(models.Model):
     )
     company_id = fields.Many2one(related="program_id.company_id", store=True, index=True)
     currency_id = fields.Many2one(related="program_id.currency_id")
+    checked_currency_id = fields.Many2one("res.currency", readonly=True)
     approval_required = fields.Boolean(related="program_id.approval_required")
     cycle_code_mnemonic = fields.Char(string="Cycle", required=True, size=MAX_REFERENCE)
     disbursement_frequency = fields.Selection(
@@ -285,6 +286,7 @@ class EnvelopeImport(models.Model):
                 "separator": False,
                 "sheet": False,
                 "is_repeat_confirmed": False,
+                "forgotten_at": False,
             }
         )
 
@@ -524,6 +526,8 @@ class EnvelopeImport(models.Model):
         """Return why the file cannot be imported as it stands, or False."""
         if not self.good_count:
             return self.env._("There is no good row in the file.")
+        if self.checked_currency_id != self.currency_id:
+            return self.env._("The program's currency has changed: check the file again.")
         if self.bad_count and not self.leaves_out_bad_rows:
             return self.env._(
                 "Mend the bad rows and upload the file again, or leave them out on purpose."

@@ -41,6 +41,7 @@ class EnvelopeImport(models.Model):
         self._transition(
             "reading",
             attempt=self.attempt + 1,
+            checked_currency_id=self.currency_id.id,
             read_count=0,
             good_count=0,
             good_amount=0,

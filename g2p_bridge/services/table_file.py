@@ -13,7 +13,7 @@ import zipfile
 from contextlib import closing, contextmanager
 from datetime import date, datetime, time
 from typing import NamedTuple
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import ParseError, fromstring
 from zlib import error as ZlibError
 
 from openpyxl import load_workbook
@@ -37,6 +37,7 @@ RUNS = "=+-@"
 
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 _ZIP = b"PK"
+_BOOK = "xl/workbook.xml"
 _ALL_ZEROS = re.compile(r"0+")
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 
@@ -186,21 +187,34 @@ def _choose_sheet(path, sheet):
 
 def sheet_names(path):
     """Return the names of a workbook's visible sheets, in their order."""
-    with _open_book(path) as book:
-        names = [sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible"]
+    with _as_table_errors(), zipfile.ZipFile(path) as parts:
+        _check_parts(parts)  # and not all of the book: its texts alone take seconds
+        sheets = [part for part in fromstring(parts.read(_BOOK)).iter() if _is_sheet(part)]
+    names = [sheet.get("name", "") for sheet in sheets if sheet.get("state") in (None, "visible")]
     if not names:
         raise TableError("FILE_EMPTY")
     return names
 
 
+def _is_sheet(part):
+    return part.tag.rpartition("}")[2] == "sheet"
+
+
 @contextmanager
 def _open_book(path):
     """Give a workbook whose rows are read one by one; what goes wrong with it is a TableError."""
-    try:
-        _check_parts(path)
+    with _as_table_errors(), open(path, "rb") as file:
+        with zipfile.ZipFile(file) as parts:
+            _check_parts(parts)
         # formulas as formulas: what was last computed of them may be missing, or of another day
-        with open(path, "rb") as file, closing(load_workbook(file, **_AS_STREAM)) as book:
+        with closing(load_workbook(file, **_AS_STREAM)) as book:
             yield book
+
+
+@contextmanager
+def _as_table_errors():
+    try:
+        yield
     except TableError:
         raise
     except _BROKEN as error:
@@ -229,20 +243,19 @@ _BROKEN = (
 )
 
 
-def _check_parts(path):
+def _check_parts(parts):
     """Refuse a workbook that would grow without end: too large unpacked, or with entities."""
-    with zipfile.ZipFile(path) as parts:
-        names = {part.filename for part in parts.infolist()}
-        if "xl/workbook.xml" not in names:
-            raise TableError("FILE_NO_TABLE")
-        if sum(part.file_size for part in parts.infolist()) > MAX_UNPACKED:
-            raise TableError("FILE_TOO_LARGE_UNPACKED", limit=MAX_UNPACKED // 1024**2)
-        for name in names:
-            if name.endswith((".xml", ".rels")):
-                with parts.open(name) as part:
-                    head = part.read(_BLOCK // 16).replace(b"\x00", b"")
-                if b"<!DOCTYPE" in head or b"<!ENTITY" in head:
-                    raise TableError("FILE_BROKEN_WORKBOOK")
+    names = {part.filename for part in parts.infolist()}
+    if _BOOK not in names:
+        raise TableError("FILE_NO_TABLE")
+    if sum(part.file_size for part in parts.infolist()) > MAX_UNPACKED:
+        raise TableError("FILE_TOO_LARGE_UNPACKED", limit=MAX_UNPACKED // 1024**2)
+    for name in names:
+        if name.endswith((".xml", ".rels")):
+            with parts.open(name) as part:
+                head = part.read(_BLOCK // 16).replace(b"\x00", b"")
+            if b"<!DOCTYPE" in head or b"<!ENTITY" in head:
+                raise TableError("FILE_BROKEN_WORKBOOK")
 
 
 def _xlsx_rows(path, sheet):

@@ -10,7 +10,7 @@ from freezegun import freeze_time
 
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
-from odoo.tests import tagged
+from odoo.tests import Form, tagged
 
 from odoo.addons.g2p_bridge.models import pipeline_import
 from odoo.addons.g2p_bridge.models.g2p_state_mixin import TransitionError
@@ -287,6 +287,35 @@ class TestEnvelopeImport(ImportCase):
         self.assertEqual((mended.good_count, mended.bad_count), (1, 0))
         self.run_jobs(mended.action_import)
         self.assertEqual(self.disbursements(mended.envelope_id).beneficiary_id, "=BEN2")
+
+    def test_html_in_a_file_is_shown_as_text(self):
+        record = self.upload(["R1,BEN1,<img src=x>,5,x", "R2,<img src=y>,Bob,0,x"])
+        record.action_look()
+        self.assertIn("&lt;img src=x&gt;", record.preview)
+        self.run_jobs(record.action_check)
+        self.assertIn("&lt;img src=y&gt;", record.review)
+        self.assertNotIn("<img", record.preview + record.review)
+
+    def test_the_preview_follows_what_is_changed_before_it_is_saved(self):
+        record = self.upload("ID;Name;Amount\nBEN1;Ann;1.234\n")
+        record.action_look()
+        form = Form(record)
+        self.assertIn("can be read in two ways", form.preview)
+        form.amount_style = "comma"
+        self.assertIn("USD 1,234.00", form.preview)
+        with form.column_ids.edit(1) as column:
+            column.meaning = "ignored"
+        self.assertIn("Say which column is the Beneficiary name", form.preview)
+
+    def test_a_file_checked_in_one_currency_is_not_paid_in_another(self):
+        record = self.checked(lines(1))
+        euro = self.env.ref("base.EUR")
+        euro.active = True
+        other = self.create_account(self.bank, account_number="EUR1", currency_id=euro.id)
+        self.program.funding_account_id = other
+        self.assertIn("currency has changed", record.blocker)
+        with self.assertRaisesRegex(UserError, "currency has changed"):
+            record.action_import()
 
     def test_a_day_that_has_passed_is_no_day_to_pay_on(self):
         record = self.upload(lines(1), disbursement_schedule_date="2026-01-01")
