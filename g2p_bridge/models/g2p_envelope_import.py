@@ -185,6 +185,7 @@ class EnvelopeImport(models.Model):
     known_count = fields.Integer(string="In other envelopes", readonly=True)
     stored_count = fields.Integer(string="Payments stored", readonly=True)
     stored_row = fields.Integer(readonly=True)
+    slice_size = fields.Integer(readonly=True)
     leaves_out_bad_rows = fields.Boolean(string="Leave the bad rows out")
     is_repeat_confirmed = fields.Boolean(string="Import the same file again")
     repeated_id = fields.Many2one(

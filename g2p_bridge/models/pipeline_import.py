@@ -27,8 +27,9 @@ class EnvelopeImport(models.Model):
     """A file's way: read and checked by one job after the other, then stored slice by slice.
 
     Reading commits in short transactions of its own, so that progress shows and a job that was
-    killed goes on where it was. Storing is one transaction for each slice: the payments, their
-    journal row and the mark how far the file is stored, so a slice is stored once or not at all.
+    killed goes on where it was. A slice's payments and their journal row are one transaction, as a
+    call's of the API; the mark how far the file is stored follows. Where that was lost, the slice
+    comes again under the same key with the same rows, and is known.
     """
 
     _inherit = "g2p.envelope.import"
@@ -242,7 +243,13 @@ class EnvelopeImport(models.Model):
         if blocker := self._find_blocker():
             raise UserError(blocker)
         envelope = self._create_envelope(officer)
-        self._transition("importing", envelope_id=envelope.id, imported_by_id=officer.id)
+        self._transition(
+            "importing",
+            envelope_id=envelope.id,
+            imported_by_id=officer.id,
+            # a slice that comes again has the same rows, whatever is set meanwhile
+            slice_size=self.env["g2p.bridge"]._parameter("rows_per_call"),
+        )
         self._enqueue_store()
 
     def _create_envelope(self, officer):
@@ -288,8 +295,8 @@ class EnvelopeImport(models.Model):
     def _store_slice(self):
         """Store the next payments in the envelope (queue job); the last one completes it.
 
-        May run any number of times: payments and the mark after which the next begin are one
-        transaction. The rows pass through the same checks as those of the API.
+        May run any number of times: a slice that was stored is known by its key. The rows pass
+        through the same checks as those of the API.
         """
         self.ensure_one()
         self._lock_for_job("a slice is being stored", seconds=2)
@@ -327,7 +334,7 @@ class EnvelopeImport(models.Model):
                 """,
                 self.id,
                 self.stored_row,
-                self.env["g2p.bridge"]._parameter("rows_per_call"),
+                self.slice_size,
             )
         )
 
@@ -359,9 +366,18 @@ class EnvelopeImport(models.Model):
         return "done"
 
     def _give_up(self):
-        """Cancel the import, and its envelope, to which nothing was given to the bank."""
-        if self.envelope_id and self.envelope_id.state == "receiving":
+        """Cancel the import with its envelope, which is still receiving.
+
+        :raise UserError: all has arrived: the envelope goes its way
+        """
+        if self.envelope_id:
             self.envelope_id._lock_composition()
+            self.envelope_id.invalidate_recordset()
+        if self.envelope_id.state not in (False, "receiving", "cancelled"):
+            raise UserError(
+                self.env._("All payments have arrived: cancel %s.", self.envelope_id.display_name)
+            )
+        if self.envelope_id.state == "receiving":
             self.envelope_id._set_cancelled(
                 self.env._("Import of %s given up", self.filename or self.id),
                 "cancelled by an officer",

@@ -13,7 +13,6 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tests import Form, tagged
 
 from odoo.addons.g2p_bridge.models import pipeline_import
-from odoo.addons.g2p_bridge.models.g2p_state_mixin import TransitionError
 from odoo.addons.g2p_bridge.models.import_words import file_words, problem_words
 from odoo.addons.g2p_bridge.services import table_file
 
@@ -366,6 +365,30 @@ class TestImportJobs(ImportCase):
         self.assertEqual((record.state, record.envelope_id.state), ("done", "ready"))
         self.assertEqual(len(self.disbursements(record.envelope_id)), 4)
 
+    def test_a_slice_whose_job_died_after_its_payments_were_stored_is_known_again(self):
+        self.slices_of(2)
+        record = self.checked(lines(4)).sudo()
+        self._enqueued_by(record.with_user(self.officer).action_import)
+        record._store(record._next_rows())
+        self.assertEqual((len(self.disbursements(record.envelope_id)), record.stored_count), (2, 0))
+        self.slices_of(3)  # set otherwise meanwhile: the slice is the same
+        self.run_jobs(lambda: record._enqueue_unfinished(10))
+        self.assertEqual((record.state, record.stored_count), ("done", 4))
+        self.assertEqual(len(self.disbursements(record.envelope_id)), 4)
+        self.assertEqual(record.envelope_id.total_received_count, 4)
+
+    def test_an_import_whose_last_mark_was_lost_is_not_given_up_beside_a_whole_envelope(self):
+        record = self.checked(lines(2))
+        self._enqueued_by(record.action_import)
+        self._enqueued_by(lambda: record.sudo()._store(record.sudo()._next_rows()))
+        self.env.flush_all()
+        self.env.invalidate_all()
+        self.assertEqual((record.state, record.envelope_id.state), ("importing", "ready"))
+        with self.assertRaisesRegex(UserError, "All payments have arrived"):
+            record.action_cancel()
+        self.run_jobs(lambda: record.sudo()._enqueue_unfinished(10))
+        self.assertEqual((record.state, record.envelope_id.state), ("done", "ready"))
+
     def test_reading_goes_on_where_it_was_killed(self):
         record = self.upload([*lines(6), "R2,BEN7,Ann,1,x"])
         record.action_look()
@@ -430,7 +453,7 @@ class TestImportJobs(ImportCase):
 
     def test_an_import_that_is_done_cannot_be_given_up_or_repeated(self):
         record = self.imported(lines(2))
-        with self.assertRaises(TransitionError):
+        with self.assertRaisesRegex(UserError, "All payments have arrived"):
             record.action_cancel()
         with self.assertRaisesRegex(UserError, "imported already"):
             record.action_import()
