@@ -18,6 +18,7 @@ from odoo.tools import SQL
 
 from ..services.demo_people import people
 from ..services.disbursement_id import new_ids
+from .pipeline_disburse import cut_by_destination
 from .statement_numbers import NumberedStatement
 
 #: codes with which banks send payments back, and refuse them (ISO 20022)
@@ -311,7 +312,7 @@ class Demo(models.AbstractModel):
         resolved = payments.search([("envelope_id", "=", envelope.id), ("state", "=", "resolved")])
         splits = envelope.bank_id.split_by_destination_bank
         rows = [(p.id, (p.bank_code or "") if splits else "") for p in resolved]
-        envelope._create_batches(rows, envelope.bank_id.max_batch_size)
+        envelope._create_batches(cut_by_destination(rows, envelope.bank_id.max_batch_size))
         envelope._set_disbursing()
         chance = random.Random(f"{cycle.program} {cycle.code}")
         refused = set(chance.sample(resolved.mapped("disbursement_id"), cycle.rejected))

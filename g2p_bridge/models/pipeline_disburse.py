@@ -62,7 +62,7 @@ class DisbursementEnvelope(models.Model):
         for times in (1, 2, 4):
             limit = size * BATCHES_PER_ROUND * times
             rows = self._find_payable(limit)
-            parts = _cut_by_destination(rows, size)
+            parts = cut_by_destination(rows, size)
             is_all = len(rows) < limit
             full = [part for part in parts if len(part[1]) == size]
             if full or is_all:
@@ -489,7 +489,7 @@ def _size_of_part(part):
     return len(part[1])
 
 
-def _cut_by_destination(rows, size):
+def cut_by_destination(rows, size):
     """Return [(destination, ids)], of the size of a batch at most, of [(id, destination)]."""
     by_destination = defaultdict(list)
     for row_id, destination in rows:

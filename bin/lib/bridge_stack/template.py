@@ -173,8 +173,15 @@ def make_demo_database(postgres, modules, database):
     """Create a database with the modules and their demo data; there is no template of it."""
     say(f"database  installing {', '.join(modules)} with demo data")
     postgres.create(database)
-    run_install(database, "--init", modules, home() / "log" / f"demo-{database}.log", "--with-demo")
+    log = home() / "log" / f"demo-{database}.log"
+    run_install(database, "--init", modules, log, "--with-demo")
     _check_installed(postgres, database, modules)
+    # where demo data fails, Odoo warns and goes on without
+    with postgres.cursor(database) as cursor:
+        cursor.execute("SELECT name FROM ir_module_module WHERE state = 'installed' AND NOT demo")
+        without = {name for (name,) in cursor.fetchall()} & set(modules)
+    if without:
+        raise BridgeError(f"The demo data of {', '.join(sorted(without))} failed: see {log}")
 
 
 def _copy_between(source, target, database):
