@@ -438,6 +438,25 @@ class TestImportJobs(ImportCase):
         self.env.invalidate_all()
         self.assertEqual((record.state, record.read_count), ("checked", 5))
 
+    def test_a_check_that_is_stopped_while_it_reads_ends_at_once(self):
+        record = self.upload(lines(6))
+        record.action_look()
+        keep, calls = type(record)._keep_rows, []
+
+        def stopped_at_the_second(imported, *args):
+            calls.append(1)
+            if len(calls) == 2:
+                record.action_stop()
+            return keep(imported, *args)
+
+        with (
+            patch.object(pipeline_import, "READ_AT_ONCE", 2),
+            patch.object(type(record), "_keep_rows", stopped_at_the_second),
+        ):
+            self.run_jobs(record.action_check)
+        self.assertEqual(len(calls), 2)
+        self.assertEqual((record.state, record.read_count), ("columns", 2))
+
     def test_an_import_that_is_given_up_leaves_nothing_to_pay(self):
         self.slices_of(2)
         record = self.checked(lines(5))
