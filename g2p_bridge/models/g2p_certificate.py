@@ -7,10 +7,13 @@ from odoo import SUPERUSER_ID, api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import SQL
 
+from odoo.addons.queue_job.exception import RetryableJobError
+
 from ..services import pdf_certificate
 from ..services.canonical import canonical_bytes
-from .own_cursor import lock_for_transaction
+from .own_cursor import lock_for_transaction, try_lock_for_transaction
 from .pdf_fonts import fonts
+from .roles import OFFICER, check_role
 
 _logger = logging.getLogger(__name__)
 
@@ -135,6 +138,15 @@ class Certificate(models.Model):
             }
         )
 
+    def action_prepare_again(self):
+        """Have it prepared by a new job, where the one before died with its worker.
+
+        :raise AccessError: not an officer
+        """
+        check_role(self, OFFICER)
+        for certificate in self.sudo().filtered(lambda c: c.state == "preparing"):
+            certificate._enqueue_issue()
+
     def _enqueue_issue(self):
         self.with_user(SUPERUSER_ID).with_delay(
             description=self.env._("Issue certificate %s", self.name),
@@ -150,6 +162,8 @@ class Certificate(models.Model):
         books, that of the transaction.
         """
         self.ensure_one()
+        if not try_lock_for_transaction(self.env.cr, f"g2p.certificate.issue:{self.id}"):
+            raise RetryableJobError("it is being prepared", seconds=10, ignore_retry=True)
         if self.state != "preparing":
             return f"not due ({self.state})"
         language = self.requested_by_id.lang or self.env.lang

@@ -15,6 +15,7 @@ from odoo.tools import SQL, mute_logger
 
 from odoo.addons.g2p_bridge.models import g2p_certificate
 from odoo.addons.g2p_bridge.services import register as register_service
+from odoo.addons.queue_job.exception import RetryableJobError
 from odoo.addons.queue_job.tests.common import trap_jobs
 
 from .certificate_case import VERIFIER, CertificateCase
@@ -172,6 +173,33 @@ class TestCertificate(CertificateCase):
             self.assertEqual(self.verify(*arguments)[0], WRONG)
         register.write_bytes(text)  # uncompressed is as good
         self.assertEqual(self.verify(*arguments)[0], ALL_HOLDS)
+
+    def test_plain_python_judges_signatures_as_the_library_does(self):
+        verifier = self.load_verifier()
+        key, _record = self.env["g2p.certificate.key"]._signing_key()
+        for message in (b"", b"x", bytes(range(256))):
+            signature = base64.b64decode(key.sign(message)["value"])
+            forged = [
+                (key.raw_public, message + b"!", signature),
+                (key.raw_public, message, signature[:-1]),
+                (key.raw_public, message, bytes(64)),
+                (key.raw_public, message, signature[:32] + b"\xff" * 32),
+                (key.raw_public[::-1], message, signature),
+                (b"\xff" * 32, message, signature),
+                *(
+                    (
+                        key.raw_public,
+                        message,
+                        signature[:n] + bytes([signature[n] ^ 1]) + signature[n + 1 :],
+                    )
+                    for n in (0, 31, 32, 63)
+                ),
+            ]
+            self.assertTrue(verifier.verify_ed25519(key.raw_public, message, signature))
+            self.assertTrue(verifier.verify_ed25519_in_python(key.raw_public, message, signature))
+            for case in forged:
+                self.assertFalse(verifier.verify_ed25519(*case))
+                self.assertFalse(verifier.verify_ed25519_in_python(*case))
 
     def test_one_payment_is_proved_without_the_others(self):
         envelope = self.settled_envelope(5)
@@ -503,6 +531,23 @@ class TestCertificate(CertificateCase):
             trap.perform_enqueued_jobs()
         self.assertEqual(certificate.state, "issued")
         self.assertEqual(certificate._issue(), "not due (issued)")
+
+    def test_a_job_that_died_is_made_anew_and_two_do_not_work_at_once(self):
+        envelope = self.settled_envelope(3)
+        self.patch(g2p_certificate, "AT_ONCE", 2)
+        with trap_jobs():
+            certificate = self.issue(envelope)  # and its job is lost
+        with self.assertRaises(AccessError):
+            certificate.with_user(self.viewer).action_prepare_again()
+        with (
+            self.held_elsewhere(f"g2p.certificate.issue:{certificate.id}"),
+            self.assertRaises(RetryableJobError),
+        ):
+            certificate._issue()
+        with trap_jobs() as trap:
+            certificate.with_user(self.officer).action_prepare_again()
+            trap.perform_enqueued_jobs()
+        self.assertEqual(certificate.state, "issued")
 
     def test_a_register_in_parts_is_one_file(self):
         envelope = self.settled_envelope(5)
