@@ -50,6 +50,7 @@ from . import (
     g2p_program_access,
     g2p_notice,
     g2p_setup_checklist,
+    form_hints,
     g2p_demo,
     res_config_settings,
 )

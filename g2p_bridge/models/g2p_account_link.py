@@ -29,17 +29,31 @@ class AccountLink(models.Model):
             [("provider", "=", "local")], limit=1
         ),
         domain=[("provider", "=", "local")],
+        help="The built-in table that the link is in.",
     )
     company_id = fields.Many2one(related="mapper_id.company_id", store=True)
     active = fields.Boolean(default=True)
-    beneficiary_id = fields.Char(required=True, string="Beneficiary ID")
+    beneficiary_id = fields.Char(
+        required=True,
+        string="Beneficiary ID",
+        help="Exactly as the program system sends it with a payment.",
+    )
     fa_type = fields.Selection(_FA_TYPES, required=True, default=BANK_ACCOUNT, string="Kind")
-    account_number = fields.Char(groups="g2p_bridge.group_account_viewer")
-    bank_code = fields.Char()
-    branch_code = fields.Char()
-    mobile_number = fields.Char(groups="g2p_bridge.group_account_viewer")
-    email_address = fields.Char(groups="g2p_bridge.group_account_viewer")
-    wallet_provider = fields.Char()
+    account_number = fields.Char(
+        groups="g2p_bridge.group_account_viewer",
+        help="Of the beneficiary, as the destination bank writes it.",
+    )
+    bank_code = fields.Char(
+        help="Of the destination bank, as the sponsor bank knows it (BIC or national code)."
+    )
+    branch_code = fields.Char(help="Of the destination bank's branch, where it is asked for.")
+    mobile_number = fields.Char(
+        groups="g2p_bridge.group_account_viewer", help="Of the wallet, with its country code."
+    )
+    email_address = fields.Char(
+        groups="g2p_bridge.group_account_viewer", help="That the wallet is known by."
+    )
+    wallet_provider = fields.Char(help="Who keeps the wallet, as the sponsor bank knows it.")
 
     _beneficiary_uniq = models.Constraint(
         "UNIQUE (mapper_id, beneficiary_id)", "This beneficiary has a link in this mapper already."

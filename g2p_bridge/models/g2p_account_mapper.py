@@ -36,16 +36,19 @@ class AccountMapper(models.Model):
     _inherit = ["g2p.endpoint.mixin", "mail.thread"]
     _order = "name"
 
-    name = fields.Char(required=True)
+    name = fields.Char(required=True, help="As officers know it.")
     active = fields.Boolean(default=True)
     company_id = fields.Many2one(
         "res.company", required=True, default=lambda self: self.env.company
     )
     provider = fields.Selection(
         [("local", "Built-in table"), ("g2p_connect", "G2P Connect (SPAR) over HTTP")],
+        string="Kind",
         required=True,
         default="local",
         tracking=True,
+        help="The built-in table is filled by import. A G2P Connect service, such as OpenG2P's"
+        " SPAR, is asked over HTTP.",
     )
     link_ids = fields.One2many("g2p.account.link", "mapper_id", string="Links")
     link_count = fields.Integer(compute="_compute_link_count")
@@ -54,10 +57,14 @@ class AccountMapper(models.Model):
     )
     secret = fields.Char(string="API key of the mapper")
     sender_id = fields.Char(
-        default="g2p-bridge", help="Our name in the messages to the mapper (header sender_id)."
+        string="Our name",
+        default="g2p-bridge",
+        help="Our name in the messages to the mapper (header sender_id).",
     )
     batch_size = fields.Integer(
-        default=1000, help="Most beneficiaries that are looked up in one request."
+        string="Look-ups per call",
+        default=1000,
+        help="Most beneficiaries that are looked up in one request.",
     )
     rule_ids = fields.One2many(
         "g2p.financial.address.rule",

@@ -11,7 +11,9 @@ class BenefitProgram(models.Model):
     _order = "name"
     _rec_names_search = ["name", "mnemonic"]
 
-    name = fields.Char(required=True, tracking=True)
+    name = fields.Char(
+        required=True, tracking=True, help="As officers and beneficiaries know the program."
+    )
     mnemonic = fields.Char(
         required=True, copy=False, help="The program's name on the API (benefit_program_mnemonic)."
     )
@@ -19,10 +21,18 @@ class BenefitProgram(models.Model):
     company_id = fields.Many2one(
         "res.company", required=True, default=lambda self: self.env.company
     )
-    funding_org_code = fields.Char(string="Funding organization code")
-    funding_org_name = fields.Char(string="Funding organization")
+    funding_org_code = fields.Char(
+        string="Funding organization code", help="Its short name in the state's books."
+    )
+    funding_org_name = fields.Char(
+        string="Funding organization", help="Whose money is paid, such as a ministry."
+    )
     funding_account_id = fields.Many2one(
-        "g2p.funding.account", required=True, ondelete="restrict", tracking=True
+        "g2p.funding.account",
+        required=True,
+        ondelete="restrict",
+        tracking=True,
+        help="New envelopes are paid from it; those that are there keep theirs.",
     )
     currency_id = fields.Many2one(related="funding_account_id.currency_id")
     id_mapper_resolution_required = fields.Boolean(
@@ -31,7 +41,12 @@ class BenefitProgram(models.Model):
         help="Accounts of beneficiaries are looked up in the account mapper. Without it, the "
         "beneficiary ids travel to the bank, which knows the accounts.",
     )
-    mapper_id = fields.Many2one("g2p.account.mapper", string="Account mapper", ondelete="restrict")
+    mapper_id = fields.Many2one(
+        "g2p.account.mapper",
+        string="Account mapper",
+        ondelete="restrict",
+        help="Says to which account a beneficiary is paid.",
+    )
     approval_required = fields.Boolean(
         tracking=True, help="A second person approves each envelope before money is asked for."
     )

@@ -19,7 +19,17 @@ MAX_ACCOUNTS = 5
 #: of these it does not depend on the account: the bank's other accounts would fail likewise
 SAME_FOR_ALL = frozenset(
     {
-        *("address", "name", "refused", "proxy", "time_out_connect", "time_out_answer", "tls"),
+        *(
+            "connector",
+            "no_address",
+            "address",
+            "name",
+            "refused",
+            "proxy",
+            "time_out_connect",
+            "time_out_answer",
+            "tls",
+        ),
         *("certificate", "certificate_expired", "certificate_not_yet_valid"),
         *("certificate_issuer", "certificate_host", "signing_key", "credentials", "dropped"),
         *("redirect", "path", "not_json"),

@@ -390,7 +390,7 @@ class Demo(models.AbstractModel):
 
     def _book(self, ledger, entries, at, *, number=None, off=Decimal(0), process=True):
         """Store one statement of these entries and match it, as an upload and its job do."""
-        content = ledger.write(entries, at.date(), off=off).encode()
+        content = ledger.mt940(entries, at.date(), off=off).encode()
         statements = self.env["g2p.account.statement"]
         [(account, parsed)] = statements._parse(content, ledger.account.bank_id)
         attachment = self.env["ir.attachment"].create(
@@ -564,7 +564,7 @@ class _Ledger:
         self.number = 100
         self.label = ""
 
-    def write(self, entries, day, *, off):
+    def mt940(self, entries, day, *, off):
         """Return an MT940 of the entries (mark, amount, reference, words).
 
         :param Decimal off: by how much its closing balance is wrong

@@ -13,20 +13,32 @@ class FundingAccount(models.Model):
     _order = "bank_id, name"
     _rec_names_search = ["name"]  # the number would be guessed, a character at a time
 
-    name = fields.Char(required=True)
+    name = fields.Char(required=True, help="As officers know the account; never its number.")
     active = fields.Boolean(default=True)
-    bank_id = fields.Many2one("g2p.sponsor.bank", required=True, index=True, ondelete="restrict")
+    bank_id = fields.Many2one(
+        "g2p.sponsor.bank",
+        required=True,
+        index=True,
+        ondelete="restrict",
+        help="The sponsor bank that keeps the account.",
+    )
     company_id = fields.Many2one(related="bank_id.company_id", store=True, index=True)
-    account_number = fields.Char(required=True, groups="g2p_bridge.group_account_viewer")
+    account_number = fields.Char(
+        required=True,
+        groups="g2p_bridge.group_account_viewer",
+        help="As the bank writes it in its statements (MT940 field 25), without blanks. Others see"
+        " its last digits only.",
+    )
     account_masked = fields.Char(
         string="Account", compute="_compute_account_masked", compute_sudo=True
     )
-    branch_code = fields.Char()
+    branch_code = fields.Char(help="Of the bank's branch, where the bank asks for it.")
     currency_id = fields.Many2one(
         "res.currency",
         required=True,
         ondelete="restrict",
         default=lambda self: self.env.company.currency_id,
+        help="Of the account: envelopes and statements in another one are refused.",
     )
     funds_blocked_amount = fields.Monetary(
         string="Blocked so far", compute="_compute_funds", compute_sudo=True

@@ -13,7 +13,7 @@ class SponsorBank(models.Model):
     _order = "name"
     _rec_names_search = ["name", "code"]
 
-    name = fields.Char(required=True, tracking=True)
+    name = fields.Char(required=True, tracking=True, help="As officers know the bank.")
     code = fields.Char(
         required=True,
         copy=False,
@@ -33,17 +33,24 @@ class SponsorBank(models.Model):
     )
     secret = fields.Char(string="API key of the bank")
     max_batch_size = fields.Integer(
+        string="Payments per call",
         default=lambda self: self.env["g2p.bridge"]._parameter("batch_size"),
         help="Most payments that the bank takes in one call.",
     )
     split_by_destination_bank = fields.Boolean(
-        help="One batch holds payments to one destination bank only."
+        string="One destination per call",
+        help="One batch holds payments to one destination bank only.",
     )
     max_parallel_calls = fields.Integer(
-        default=2, help="Most payment calls under way to this bank at the same time."
+        string="Calls at the same time",
+        default=2,
+        help="Most payment calls under way to this bank at the same time.",
     )
     float_days = fields.Integer(
-        default=1, help="Business days from the payment order until its debit on the statement."
+        string="Debit after",
+        default=1,
+        help="Business days from the payment order until its debit on the statement. A statement"
+        " counts as late from this day and the program's own number of days on.",
     )
     connect_timeout = fields.Integer(
         string="Connection time-out", default=10, help="Seconds to wait for a connection."
@@ -56,6 +63,7 @@ class SponsorBank(models.Model):
     )
     untied_statement_policy = fields.Selection(
         [("hold", "Hold for an officer"), ("book", "Book and flag")],
+        string="If it does not add up",
         required=True,
         default="hold",
         help="What happens with a statement whose entries and opening balance do not add up to its "

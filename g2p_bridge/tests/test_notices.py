@@ -169,11 +169,23 @@ class TestNotices(StatementCase):
         self.update()
         self.assertEqual(self.open_kinds(self.bank), [])
 
+    def sent_days_ago(self, days):
+        self.envelope.disbursement_schedule_date = fields.Date.today() - timedelta(days=days)
+        self.env.flush_all()
+        self.env.cr.execute(
+            SQL(
+                "UPDATE g2p_disbursement_journal SET created_at = %s WHERE envelope_id = %s",
+                fields.Datetime.now() - timedelta(days=days),
+                self.envelope.id,
+            )
+        )
+
     def test_a_late_statement_is_told_until_it_comes(self):
-        self.envelope.disbursement_schedule_date = fields.Date.today() - timedelta(days=3)
+        self.bank.float_days = 0
+        self.sent_days_ago(3)
         self.update()
         self.assertEqual(self.open_kinds(self.account), [])
-        self.envelope.disbursement_schedule_date = fields.Date.today() - timedelta(days=4)
+        self.sent_days_ago(4)
         self.update()
         self.assertEqual(self.open_kinds(self.account), ["statement_late"])
         self.assertTrue(self.activities(self.responsible, self.account))
