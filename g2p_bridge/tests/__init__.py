@@ -44,4 +44,10 @@ from . import (
     test_turns,
     test_views,
     test_wizards,
+    test_connection_test,
+    test_demo_data,
+    test_form_hints,
+    test_notices,
+    test_program_access,
+    test_setup_checklist,
 )

@@ -78,9 +78,9 @@ class TestFormHints(BridgeCommon):
         form = self.form("g2p.account.mapper")
         form.name = "Register"
         mapper = form.save()
-        form = self.form("g2p.benefit.program")
         with self.assertLogs("odoo.tests.form.onchange", "WARNING") as logs:
-            form.name = "Child benefit"
+            form = self.form("g2p.benefit.program")
+        form.name = "Child benefit"
         self.assertIn("has no connector", "".join(logs.output))
         self.assertEqual(
             (form.mnemonic, form.funding_account_id, form.mapper_id),
