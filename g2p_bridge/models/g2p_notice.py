@@ -301,11 +301,12 @@ class Notice(models.Model):
                     self.env, record.total_disbursement_amount, record.currency_id
                 ),
             )
-            if self.closed_at or not record.attention_message:
+            problem = record.attention_message
+            if self.kind == "attention" and not problem:
+                problem = self.env._("The bank did not say what became of a batch.")
+            if self.closed_at or not problem:
                 return money
-            return self.env._(
-                "%(money)s. %(problem)s", money=money, problem=record.attention_message
-            )
+            return self.env._("%(money)s. %(problem)s", money=money, problem=problem)
         if self.bank_id.down_message and not self.closed_at:
             return self.bank_id.down_message
         return self.env._(
@@ -360,7 +361,7 @@ class Notice(models.Model):
             digest_count=sum(map(len, rows.values())),
             digest_direction=direction or "ltr",
             **{f"digest_{name}": part for name, part in rows.items()},
-        ).send_mail(user.id, email_layout_xmlid="mail.mail_notification_light")
+        ).send_mail(user.id)
         user.sudo().g2p_digest_at = now
         return 1
 

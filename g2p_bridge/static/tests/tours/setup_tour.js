@@ -57,6 +57,7 @@ registry.category("web_tour.tours").add("g2p_bridge_setup", {
 
         open("program"),
         { trigger: field("name"), run: "edit Child benefit" },
+        { trigger: field("mnemonic"), run: "click" },
         { trigger: ".o_field_widget[name=mnemonic]:has(input:value(CHILD_BENEFIT))" },
         ...save(),
         ...backToChecklist("program"),
