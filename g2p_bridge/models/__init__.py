@@ -40,6 +40,8 @@ from . import (
     envelope_story,
     envelope_review,
     g2p_home,
+    payment_search,
+    payment_story,
     g2p_bridge,
     g2p_bridge_envelopes,
     g2p_bridge_disbursements,

@@ -6,6 +6,7 @@ from ..connectors import masking
 from ..const import DISBURSEMENT_STATES, ISO_STATUS
 from .bulk_fields import BigInteger, BulkMany2one
 from .g2p_account_link import AccountLink
+from .reason_words import in_words
 
 
 class Disbursement(models.Model):
@@ -67,6 +68,12 @@ class Disbursement(models.Model):
 
     reason_code = fields.Char(readonly=True, help="Why it is unresolved, rejected or reversed.")
     reason = fields.Char(readonly=True)
+    reason_words = fields.Char(string="Why", compute="_compute_reason_words")
+    followed_up_at = fields.Datetime(
+        string="Followed up",
+        readonly=True,
+        help="When its rejection or return was left to the program, or it was reissued.",
+    )
     bank_reference = fields.Char(readonly=True, help="The bank's reference of the payment.")
     last_line_id = fields.Integer(readonly=True, help="Statement entry that moved it last.")
     line_ids = fields.One2many(
@@ -86,11 +93,24 @@ class Disbursement(models.Model):
         "(envelope_id, state, id) WHERE state IN ('received', 'unresolved', 'resolved')"
     )
     _changes_idx = models.Index("(changed_xid, id)")
+    #: rejections and returns that nobody has dealt with; no payment is in it on its usual way
+    _follow_up_idx = models.Index(
+        "(envelope_id, state, reason_code)"
+        " WHERE state IN ('rejected', 'reversed') AND followed_up_at IS NULL"
+    )
 
     @api.depends("state")
     def _compute_iso_status(self):
         for disbursement in self:
             disbursement.iso_status = ISO_STATUS.get(disbursement.state, "")
+
+    @api.depends("reason_code", "reason")
+    @api.depends_context("lang")
+    def _compute_reason_words(self):
+        for disbursement in self:
+            disbursement.reason_words = in_words(
+                self.env, disbursement.reason_code, disbursement.reason
+            )
 
     @api.depends("account_number", "mobile_number", "email_address")
     def _compute_account_masked(self):

@@ -24,6 +24,8 @@ from . import (
     test_idle,
     test_ledger,
     test_lost_jobs,
+    test_payment_search,
+    test_payment_story,
     test_pipeline,
     test_properties,
     test_reports,

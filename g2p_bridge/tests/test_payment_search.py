@@ -1,0 +1,123 @@
+from odoo.exceptions import AccessError
+from odoo.tests import tagged
+from odoo.tools import SQL
+
+from odoo.addons.queue_job.tests.common import trap_jobs
+
+from .statement_case import StatementCase, entry
+
+
+@tagged("post_install", "-at_install")
+class TestPaymentSearch(StatementCase):
+    """One box finds a payment by whatever somebody has of it."""
+
+    def found(self, text, user=None):
+        """Return what is found for a text, as (model, ids)."""
+        self.env.flush_all()
+        hits = self.env["g2p.disbursement"].with_user(user or self.officer).action_view_found(text)
+        return [(hit["model"], hit.get("ids", hit.get("id"))) for hit in hits]
+
+    def setUp(self):
+        super().setUp()
+        self.payments = self.disbursements(self.envelope)
+        self.second = self.payments[1]
+
+    def assertFinds(self, text, *records):
+        self.assertEqual(self.found(text), [(record._name, record.id) for record in records])
+
+    def test_by_a_disbursement_id_whole_in_small_letters_or_with_blanks(self):
+        for text in (self.ids[1], self.ids[1].lower(), f"  {self.ids[1]} "):
+            self.assertFinds(text, self.second)
+
+    def test_by_the_beginning_of_an_id(self):
+        begin = self.ids[0][:10]
+        found = {record for model, record in self.found(begin) if model == "g2p.disbursement"}
+        self.assertLessEqual(set(self.payments.ids), found)
+
+    def test_by_mis_reference_beneficiary_and_reference_of_the_bank(self):
+        self.assertFinds("MIS2", self.second)
+        self.assertFinds("BEN2", self.second)
+        self.book(entry("D", 100, self.ids[1], bank_reference="EXB77"))
+        self.assertFinds("EXB77", self.second)
+
+    def test_by_an_envelope_id_and_a_batch(self):
+        self.assertFinds(self.envelope.disbursement_envelope_id, self.envelope)
+        batch = self.second.batch_id
+        self.assertFinds(batch.name, batch)
+        batch.bank_reference = "EXC9"
+        self.env.cr.execute("UPDATE g2p_disbursement SET bank_reference = 'EXC9'")
+        self.assertFinds("EXC9", batch)
+
+    def test_nothing_is_found_for_other_texts_whatever_they_are(self):
+        for text in ("", "  ", "ab", "MIS", "MIS22", "%%%", "_____", "' OR 1=1", "\\", "x" * 5000):
+            self.assertEqual(self.found(text), [], text)
+        for value in (None, 7, ["MIS2"], {}):
+            self.assertEqual(self.found(value), [])
+
+    def test_all_payments_of_one_person_are_a_list_behind_the_newest(self):
+        for index in range(9):
+            with trap_jobs():
+                self.create_full_envelope(1, cycle_code_mnemonic=f"cycle {index}")
+        found = self.found("BEN1")
+        newest = self.env["g2p.disbursement"].search(
+            [("beneficiary_id", "=", "BEN1")], order="id desc"
+        )
+        self.assertEqual(len(found), 9)
+        self.assertEqual(found[0], ("g2p.disbursement", newest[0].id))
+        self.assertEqual(found[-1], ("g2p.disbursement", newest.ids))
+
+    def test_a_hit_says_whose_it_is_and_what_became_of_it(self):
+        [hit] = self.env["g2p.disbursement"].with_user(self.officer).action_view_found("BEN2")
+        self.assertEqual(hit["name"], f"{self.ids[1]} · Person 2")
+        self.assertIn("100.00 · Sent · TESTPROG · 2026-11", hit["detail"])
+
+    def test_nothing_is_found_across_companies(self):
+        other = self.env["res.company"].create({"name": "Other"})
+        stranger = self.create_user("test_stranger", "g2p_bridge.group_officer")
+        stranger.write({"company_ids": [(6, 0, other.ids)], "company_id": other.id})
+        for text in (
+            self.ids[1],
+            "MIS2",
+            "BEN2",
+            self.envelope.disbursement_envelope_id,
+            self.second.batch_id.name,
+        ):
+            self.assertEqual(self.found(text, user=stranger), [], text)
+
+    def test_machines_and_strangers_to_the_bridge_find_nothing(self):
+        employee = self.create_user("test_employee", "base.group_user")
+        for user in (self.pbms_user, self.bank_user, employee):
+            with self.assertRaises(AccessError):
+                self.found("BEN2", user=user)
+
+    def test_each_way_goes_by_an_index(self):
+        payments = self.env["g2p.disbursement"]
+        for way in ("enable_seqscan", "enable_indexscan", "enable_indexonlyscan"):
+            self.env.cr.execute(SQL("SET LOCAL %s = off", SQL.identifier(way)))
+        for query in payments._queries_of_name("BEN2"):
+            plan = self.env.execute_query(SQL("EXPLAIN %s", query))
+            self.assertIn("g2p_disbursement_search_idx", str(plan))
+
+    def test_the_planner_is_as_free_afterwards_as_before(self):
+        self.found("BEN2")
+        for way in ("enable_seqscan", "enable_indexscan", "enable_indexonlyscan"):
+            self.assertEqual(
+                self.env.execute_query(SQL("SELECT current_setting(%s)", way)), [("on",)]
+            )
+
+    def test_the_same_queries_however_many_are_found(self):
+        def query_count(text):
+            self.env.flush_all()
+            self.env.invalidate_all()
+            before = self.env.cr.sql_log_count
+            self.found(text)
+            return self.env.cr.sql_log_count - before
+
+        query_count("BEN1")
+        one = query_count("BEN1")
+        for index in range(9):
+            with trap_jobs():
+                self.create_full_envelope(1, cycle_code_mnemonic=f"cycle {index}")
+        query_count("BEN1")
+        self.assertEqual(query_count("BEN1"), one)
+        self.assertLess(one, 30)
