@@ -63,6 +63,8 @@ MODELS = {
     "g2p.bank.health": ONLY_READ,
     "g2p.envelope.approval": ONLY_READ,
     "g2p.ledger.difference": ONLY_READ,
+    "g2p.attention": ONLY_READ,
+    "g2p.attention.case": ONLY_READ,
     "g2p.upload.attempt": dict.fromkeys(("read", "write", "create", "unlink"), NOBODY),
     "g2p.cancel.envelope": WIZARD,
     "g2p.decide.block": WIZARD,
@@ -72,6 +74,8 @@ MODELS = {
     "g2p.match.entry": WIZARD,
     "g2p.upload.statement": WIZARD,
     "g2p.reissue": WIZARD,
+    "g2p.decide.case": WIZARD,
+    "g2p.assign.case": WIZARD,
     "g2p.reissue.group": WIZARD,
     "g2p.start.bulk.action": WIZARD,
     "g2p.bulk.action": {"read": OFFICERS, "write": NOBODY, "create": NOBODY, "unlink": NOBODY},
@@ -157,6 +161,7 @@ envelope._keep_approval()
 env["g2p.ledger.difference"].create(
     {"rule": "STATES_DIFFER", "envelope_id": envelope.id, "company_id": envelope.company_id.id}
 )
+env["g2p.attention.case"].create({"key": "x:1", "company_id": envelope.company_id.id})
 env["g2p.bulk.action"].create(
     {
         "kind": "retry", "res_model": envelope._name, "domain": [["id", "=", envelope.id]],

@@ -55,7 +55,8 @@ _HAS_REISSUE = SQL(
     "EXISTS (SELECT FROM g2p_disbursement n"
     " WHERE n.reissue_of_id = d.id AND n.state <> 'cancelled')"
 )
-REISSUABLE = SQL("%s AND NOT %s", not_paid(), _HAS_REISSUE)
+#: what was left to the program is paid by it, or by nobody: not by both
+REISSUABLE = SQL("%s AND NOT %s AND d.followed_up_at IS NULL", not_paid(), _HAS_REISSUE)
 
 
 class Disbursement(models.Model):
@@ -147,7 +148,7 @@ class Disbursement(models.Model):
             return
         self.env.cr.execute(
             """
-            UPDATE g2p_disbursement d SET changed_xid = n.changed_xid
+            UPDATE g2p_disbursement d SET changed_xid = n.changed_xid, followed_up_at = NULL
               FROM g2p_disbursement n
              WHERE n.envelope_id = ANY(%s) AND n.state = 'cancelled'
                AND n.changed_xid = pg_current_xact_id()::text::bigint AND d.id = n.reissue_of_id
@@ -453,12 +454,15 @@ class DisbursementEnvelope(models.Model):
                        d.mis_reference_number, d.beneficiary_id, d.beneficiary_name, d.narrative,
                        d.id
                   FROM unnest(%(ids)s::int[], %(given)s::text[]) AS v(id, given)
-                  JOIN g2p_disbursement d ON d.id = v.id AND %(not_paid)s
+                  JOIN g2p_disbursement d ON d.id = v.id AND d.followed_up_at IS NULL
+                   AND %(not_paid)s
                  ORDER BY d.id
              RETURNING reissue_of_id, amount),
             told AS (
-                UPDATE g2p_disbursement d SET changed_xid = pg_current_xact_id()::text::bigint
-                  FROM added WHERE d.id = added.reissue_of_id AND %(ended)s RETURNING d.id)
+                UPDATE g2p_disbursement d SET changed_xid = pg_current_xact_id()::text::bigint,
+                       followed_up_at = %(now)s
+                  FROM added WHERE d.id = added.reissue_of_id AND %(ended)s
+                   AND d.followed_up_at IS NULL RETURNING d.id)
             INSERT INTO g2p_disbursement_journal
                    (envelope_id, target, disbursement_count, amount, cause, user_id, created_at)
             SELECT %(envelope)s, 'received', count(*), sum(amount), %(cause)s, %(user)s, %(now)s

@@ -2,9 +2,8 @@ from odoo.tests.common import HttpCase, new_test_user, tagged
 from odoo.tools import SQL
 
 
-@tagged("post_install", "-at_install", "g2p_browser")
-class TestBrowser(HttpCase):
-    """What an officer does, in a real browser; an error in its console fails the test."""
+class BrowserCase(HttpCase):
+    """An officer, and an envelope with a payment that came back."""
 
     @classmethod
     def setUpClass(cls):
@@ -83,6 +82,11 @@ class TestBrowser(HttpCase):
                 }
             )
         self.env.flush_all()
+
+
+@tagged("post_install", "-at_install", "g2p_browser")
+class TestBrowser(BrowserCase):
+    """What an officer does, in a real browser; an error in its console fails the test."""
 
     def test_an_officer_finds_out_why_a_payment_came_back(self):
         envelope = self.create_envelope_with_a_reversed_payment()

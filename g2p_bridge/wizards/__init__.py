@@ -1,10 +1,12 @@
 from . import (
     record_wizard,
+    assign_case,
     cancel_envelope,
     certificate_page,
     connection_test,
     decide_batch,
     decide_block,
+    decide_case,
     decide_statement,
     dismiss_entry,
     match_entry,
