@@ -45,7 +45,7 @@ class DisbursementEnvelope(models.Model):
             subtitle=f"{self.program_id.name} · {self.cycle_code_mnemonic}",
             currency=self.currency_id.name,
             decimals=self.currency_id.decimal_places,
-            facts=self._facts(),
+            facts=self._report_facts(),
             sections=self._summary_sections() if is_summary else self._reconciliation_sections(),
             footer=_footer(self.env, self.disbursement_envelope_id),
             signatures=[
@@ -55,7 +55,7 @@ class DisbursementEnvelope(models.Model):
             ],
         )
 
-    def _facts(self):
+    def _report_facts(self):
         states = dict(self._fields["state"]._description_selection(self.env))
         account = self.funding_account_id
         facts = [
@@ -73,7 +73,7 @@ class DisbursementEnvelope(models.Model):
             facts.append((self.env._("Approved by"), f"{self.approved_by_id.name}, {day}"))
         return facts
 
-    def _money(self, amount):
+    def _report_amount(self, amount):
         return Decimal(self._exact(amount))
 
     def _summary_sections(self):
@@ -84,23 +84,23 @@ class DisbursementEnvelope(models.Model):
             self.env["g2p.disbursement"]._fields["state"]._description_selection(self.env)
         )
         rows = [
-            [label, self[f"{state}_count"], self._money(self[f"{state}_amount"])]
+            [label, self[f"{state}_count"], self._report_amount(self[f"{state}_amount"])]
             for state, label in labels.items()
             if self[f"{state}_count"]
         ]
         total = [
             self.env._("Received"),
             self.total_received_count,
-            self._money(self.total_received_amount),
+            self._report_amount(self.total_received_amount),
         ]
         return Section(
             title=self.env._("Payments by state"),
-            columns=self._counted(self.env._("State")),
+            columns=self._report_columns(self.env._("State")),
             rows=[*rows, total],
             has_total=True,
         )
 
-    def _counted(self, label):
+    def _report_columns(self, label):
         return [
             (label, TEXT),
             (self.env._("Payments"), COUNT),
@@ -112,14 +112,14 @@ class DisbursementEnvelope(models.Model):
         open_amount = self.waiting_amount + self.sent_amount + self.unknown_amount
         parts = {name: pair for name, pair in self._closed_loop().items() if name != "withdrawn"}
         rows = [
-            [self.env._("Paid"), *self._pair(parts["paid"])],
-            [self.env._("Reversed"), *self._pair(parts["reversed"])],
-            [self.env._("Rejected"), *self._pair(parts["rejected"])],
-            [self.env._("Unresolved"), *self._pair(parts["unresolved"])],
-            [self.env._("Cancelled"), *self._pair(parts["cancelled"])],
-            [self.env._("On the way"), *self._pair((open_count, open_amount))],
-            [self.env._("Missing"), *self._pair((self.missing_count, self.missing_amount))],
-            [self.env._("Declared"), *self._pair(parts["declared"])],
+            [self.env._("Paid"), *self._report_pair(parts["paid"])],
+            [self.env._("Reversed"), *self._report_pair(parts["reversed"])],
+            [self.env._("Rejected"), *self._report_pair(parts["rejected"])],
+            [self.env._("Unresolved"), *self._report_pair(parts["unresolved"])],
+            [self.env._("Cancelled"), *self._report_pair(parts["cancelled"])],
+            [self.env._("On the way"), *self._report_pair((open_count, open_amount))],
+            [self.env._("Missing"), *self._report_pair((self.missing_count, self.missing_amount))],
+            [self.env._("Declared"), *self._report_pair(parts["declared"])],
         ]
         ties = [sum(column) for column in zip(*[row[1:] for row in rows[:-1]], strict=True)]
         note = (
@@ -129,14 +129,14 @@ class DisbursementEnvelope(models.Model):
         )
         return Section(
             title=self.env._("Declared, and what became of it"),
-            columns=self._counted(self.env._("Part")),
+            columns=self._report_columns(self.env._("Part")),
             rows=rows,
             has_total=True,
             note=note,
         )
 
-    def _pair(self, pair):
-        return [pair[0], self._money(pair[1])]
+    def _report_pair(self, pair):
+        return [pair[0], self._report_amount(pair[1])]
 
     def _section_of_funds(self):
         funds = self._use_of_funds()
@@ -147,10 +147,10 @@ class DisbursementEnvelope(models.Model):
                 (self.env._("Amount (%s)", self.currency_id.name), MONEY),
             ],
             rows=[
-                [self.env._("Held"), self._money(funds["held"])],
-                [self.env._("Drawn by payments"), self._money(funds["drawn"])],
-                [self.env._("Released"), self._money(funds["released"])],
-                [self.env._("Still held"), self._money(funds["kept"])],
+                [self.env._("Held"), self._report_amount(funds["held"])],
+                [self.env._("Drawn by payments"), self._report_amount(funds["drawn"])],
+                [self.env._("Released"), self._report_amount(funds["released"])],
+                [self.env._("Still held"), self._report_amount(funds["kept"])],
             ],
         )
 
@@ -181,7 +181,7 @@ class DisbursementEnvelope(models.Model):
         for _statement, outcomes in statements:
             for outcome, (count, amount) in outcomes.items():
                 booked[outcome][0] += count
-                booked[outcome][1] += self._money(amount)
+                booked[outcome][1] += self._report_amount(amount)
         debited = (
             self.reconciled_count + self.reversed_count,
             self.reconciled_amount + self.reversed_amount,
@@ -195,7 +195,7 @@ class DisbursementEnvelope(models.Model):
                 booked["reversed"],
             ),
         ):
-            count, amount = self._pair(ours)
+            count, amount = self._report_pair(ours)
             rows.append([label, count, amount, *theirs, amount - theirs[1]])
         name = self.currency_id.name
         return Section(
@@ -227,8 +227,8 @@ class DisbursementEnvelope(models.Model):
                 [
                     statement._label(),
                     _day(statement.closing_date),
-                    *self._pair(outcomes.get("reconciled", nothing)),
-                    *self._pair(outcomes.get("reversed", nothing)),
+                    *self._report_pair(outcomes.get("reconciled", nothing)),
+                    *self._report_pair(outcomes.get("reversed", nothing)),
                 ]
                 for statement, outcomes in statements
             ],
@@ -259,7 +259,7 @@ class DisbursementEnvelope(models.Model):
                 (self.env._("Amount (%s)", self.currency_id.name), MONEY),
             ],
             rows=[
-                [states[state], reason, count, self._money(amount)]
+                [states[state], reason, count, self._report_amount(amount)]
                 for state, reason, count, amount in rows
             ],
             note="" if rows else self.env._("Nothing came back, and nothing was refused."),

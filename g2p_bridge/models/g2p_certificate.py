@@ -58,7 +58,7 @@ class Certificate(models.Model):
     )
     refusal = fields.Text(string="Why not", readonly=True)
     requested_by_id = fields.Many2one("res.users", string="Issued by", readonly=True)
-    issued_at = fields.Datetime(readonly=True)
+    issued_at = fields.Datetime(string="Issued at", readonly=True)
     key_id = fields.Many2one("g2p.certificate.key", readonly=True)
     digest = fields.Char(readonly=True, help="SHA-256 of what is signed; the paper shows it, too.")
     document = fields.Binary(string="Signed file", readonly=True, attachment=True)

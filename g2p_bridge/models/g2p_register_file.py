@@ -223,7 +223,8 @@ class RegisterFile(models.Model):
         return {
             "type": "ir.actions.act_url",
             "url": f"/g2p_bridge/register_file/{self.id}",
-            "target": "download",
+            "target": "new",
+            "close": True,
         }
 
     @api.autovacuum

@@ -132,5 +132,6 @@ class ProvePayment(models.TransientModel):
         return {
             "type": "ir.actions.act_url",
             "url": f"/g2p_bridge/certificate/{self.certificate_id.id}/proof/{name}",
-            "target": "download",
+            "target": "new",
+            "close": True,
         }

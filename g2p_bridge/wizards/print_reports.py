@@ -64,5 +64,6 @@ class ReconciliationReport(models.TransientModel):
             "type": "ir.actions.act_url",
             "url": f"/g2p_bridge/account/{self.account_id.id}/{self.first_day}/{self.last_day}"
             f"/reconciliation.{kind}",
-            "target": "download",
+            "target": "new",
+            "close": True,
         }
