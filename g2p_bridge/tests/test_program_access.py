@@ -108,6 +108,25 @@ class TestProgramAccess(StatementCase):
         self.secret.with_user(self.member).action_pause()
         self.assertTrue(self.secret.is_paused)
 
+    def test_the_worklist_and_imports_leave_it_out(self):
+        self.secret_program.member_ids = self.member
+        self.secret._set_needs_attention("FUNDS_NOT_AVAILABLE", "Nothing is there")
+        started = self.env["g2p.envelope.import"].create(
+            {
+                "program_id": self.secret_program.id,
+                "cycle_code_mnemonic": "2026-12",
+                "disbursement_schedule_date": "2026-12-01",
+            }
+        )
+        self.env.flush_all()
+        for user, is_seen in ((self.member, True), (self.users["officer"], False)):
+            with self.subTest(user=user.login):
+                worklist = self.env["g2p.attention"].with_user(user)
+                cases = worklist.search([("company_id", "=", self.secret.company_id.id)])
+                self.assertEqual(self.secret in cases.sudo().envelope_id, is_seen)
+                imports = self.env["g2p.envelope.import"].with_user(user)
+                self.assertEqual(bool(imports.search([("id", "=", started.id)])), is_seen)
+
     def test_totals_of_lists_leave_it_out(self):
         self.secret_program.member_ids = self.member
         payments = self.env["g2p.disbursement"]
