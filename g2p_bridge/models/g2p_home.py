@@ -322,7 +322,7 @@ class Home(models.AbstractModel):
             "action": "g2p_bridge.g2p_attention_action",
             "cases": [
                 {
-                    "key": case.id,
+                    "key": case.key,
                     "text": case.name,
                     "money": money_text(self.env, case.amount, case.currency_id)
                     if case.amount

@@ -190,7 +190,8 @@ class TestHome(StatementCase):
         self.assertEqual((bank()["last_statement"], bank()["late"]), ("no statement yet", ""))
         with freeze_time("2026-11-28 10:00:00"):
             self.assertEqual(bank()["late"], "statement late by 2 days")
-            [case] = [c for c in self.home()["attention"]["cases"] if c["key"].startswith("late")]
+            cases = self.home()["attention"]["cases"]
+            [case] = [c for c in cases if c["key"] == f"statement_late:{self.account.id}"]
             self.assertEqual(case["since"], "2 days")
 
     # -- who sees what --------------------------------------------------------------------------
