@@ -41,13 +41,14 @@ class TestFollowUp(ReissueCase):
         self.assertEqual(self.disbursements(new).reissue_of_id, self.returned)
 
     def test_nor_when_it_is_left_to_the_program_while_the_reissue_is_filled(self):
-        new = self.reissue()
-        self.env["g2p.disbursement"]._bulk_transition(
-            "cancelled", self.where(self.disbursements(new)), cause="test"
-        )
+        with trap_jobs():
+            new = self.create_envelope(2, cycle_code_mnemonic="again")
+        new.write({"reissued_from_id": self.envelope.id, "created_by_id": self.officer.id})
         self.hand_back()
         with self.assertRaises(UserError):
             new._copy_originals(self.refused.ids)
+        self.assertFalse(self.disbursements(new))
+        self.assertEqual(new._copy_originals(self.returned.ids), (1, Decimal(100)))
 
     def test_what_is_reissued_leaves_the_list_and_comes_back_with_its_cancellation(self):
         new = self.reissue()
