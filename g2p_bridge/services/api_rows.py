@@ -43,7 +43,7 @@ def faultless_rows(given, envelope_id, places):
     try:
         columns = list(zip(*map(_values, given), strict=True))
         named = {row.get("disbursement_envelope_id", envelope_id) for row in given}
-        columns[3] = [money.parse_amount(value, places) for value in columns[3]]
+        columns[3] = money.parse_amounts(columns[3], places)
     except (KeyError, TypeError, AttributeError, money.AmountError):
         return None
     texts = (*columns[:3], columns[4])

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal, InvalidOperation, localcontext
+from functools import lru_cache
 
 #: any number of so many significant decimal digits survives the way through an IEEE 754 double,
 #: which is what a JSON number becomes in most programs
@@ -41,6 +42,33 @@ def parse_amount(value, decimal_places, *, allow_zero=False):
     if match is None:
         raise AmountError(_why_no_amount(text))
     return _checked(*match.groups(default=""), decimal_places, allow_zero)
+
+
+def parse_amounts(values, decimal_places):
+    """Return :func:`parse_amount` of each of the values; faster where all are the usual texts.
+
+    Those are digits with all decimals of the currency: ``1234.50``.
+
+    :param values: sequence, not empty
+    :raise AmountError: one of them is no amount
+    """
+    try:
+        lines = "\n".join(values)
+    except TypeError:  # not all are texts
+        lines = ""
+    is_one_each = lines.count("\n") == len(values) - 1
+    if is_one_each and _usual(decimal_places).fullmatch(lines):
+        amounts = list(map(Decimal, values))
+        if all(amounts):
+            return amounts
+    return [parse_amount(value, decimal_places) for value in values]
+
+
+@lru_cache
+def _usual(places):
+    """Return the pattern for lines that hold one amount with so many decimals each."""
+    line = f"[0-9]{{1,{MAX_DIGITS - places}}}" + (f"[.][0-9]{{{places}}}" if places else "")
+    return re.compile(f"{line}(?:\n{line})*")
 
 
 def _checked(whole, decimals, places, allow_zero):
