@@ -1,9 +1,10 @@
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.exceptions import UserError
 
 from ..const import MAX_REASON
 from ..models.g2p_disbursement_envelope import CANCELLABLE
 from ..models.roles import OFFICER, check_role
+from ..models.words import money_text, payments_text
 
 
 class CancelEnvelope(models.TransientModel):
@@ -18,18 +19,30 @@ class CancelEnvelope(models.TransientModel):
         "g2p.disbursement.envelope", required=True, readonly=True, ondelete="cascade"
     )
     reason = fields.Char(required=True, size=MAX_REASON)
-    currency_id = fields.Many2one(related="envelope_id.currency_id", related_sudo=False)
-    payment_count = fields.Integer(related="envelope_id.total_received_count", related_sudo=False)
-    payment_amount = fields.Monetary(
-        related="envelope_id.total_received_amount", related_sudo=False
-    )
-    funds_blocked_amount = fields.Monetary(
-        related="envelope_id.funds_blocked_amount", related_sudo=False
-    )
-    funds_blocked_reference_number = fields.Char(
-        related="envelope_id.funds_blocked_reference_number", related_sudo=False
-    )
-    bank_id = fields.Many2one(related="envelope_id.bank_id", related_sudo=False)
+    consequence = fields.Char(string="What happens", compute="_compute_consequence")
+
+    @api.depends("envelope_id")
+    def _compute_consequence(self):
+        for wizard in self:
+            envelope = wizard.envelope_id
+            envelope.check_access("read")
+            currency = envelope.currency_id
+            said = {
+                "payments": payments_text(self.env, envelope.total_received_count),
+                "amount": money_text(self.env, envelope.total_received_amount, currency),
+            }
+            if envelope.funds_blocked_reference_number:
+                wizard.consequence = self.env._(
+                    "This cancels %(payments)s, %(amount)s, for good, and releases %(held)s at"
+                    " %(bank)s.",
+                    held=money_text(self.env, envelope.funds_blocked_amount, currency),
+                    bank=envelope.bank_id.name,
+                    **said,
+                )
+            else:
+                wizard.consequence = self.env._(
+                    "This cancels %(payments)s, %(amount)s, for good.", **said
+                )
 
     def action_cancel(self):
         """Cancel the envelope with all its payments, and give blocked funds back.

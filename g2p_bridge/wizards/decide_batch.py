@@ -1,6 +1,7 @@
-from odoo import fields, models
+from odoo import api, fields, models
 
 from ..const import MAX_REASON
+from ..models.words import money_text, payments_text
 
 
 class DecideBatch(models.TransientModel):
@@ -25,9 +26,19 @@ class DecideBatch(models.TransientModel):
         required=True,
     )
     note = fields.Char(string="Reason", required=True, size=MAX_REASON)
-    currency_id = fields.Many2one(related="batch_id.currency_id", related_sudo=False)
-    disbursement_count = fields.Integer(related="batch_id.disbursement_count", related_sudo=False)
-    total_amount = fields.Monetary(related="batch_id.total_amount", related_sudo=False)
+    consequence = fields.Char(string="What happens", compute="_compute_consequence")
+
+    @api.depends("batch_id")
+    def _compute_consequence(self):
+        for wizard in self:
+            batch = wizard.batch_id
+            batch.check_access("read")
+            wizard.consequence = self.env._(
+                "This proposes what became of %(payments)s, %(amount)s. Ask the bank first. A"
+                " second person, an approver, confirms it; then it cannot be taken back.",
+                payments=payments_text(self.env, batch.disbursement_count),
+                amount=money_text(self.env, batch.total_amount, batch.currency_id),
+            )
 
     def action_decide(self):
         """Propose the decision; who, when and why stay with the batch.

@@ -1,4 +1,4 @@
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.exceptions import UserError
 
 from ..const import MAX_REASON
@@ -24,7 +24,17 @@ class DecideBlock(models.TransientModel):
     )
     reference = fields.Char(string="Block reference", help="As the bank says it.")
     note = fields.Char(string="Reason", required=True, size=MAX_REASON)
-    bank_id = fields.Many2one(related="envelope_id.bank_id", related_sudo=False)
+    consequence = fields.Char(string="What happens", compute="_compute_consequence")
+
+    @api.depends("envelope_id")
+    def _compute_consequence(self):
+        for wizard in self:
+            wizard.envelope_id.check_access("read")
+            wizard.consequence = self.env._(
+                "%s did not say whether it holds the funds. Ask the bank first: nothing here can be"
+                " taken back.",
+                wizard.envelope_id.bank_id.name,
+            )
 
     def action_decide(self):
         """Settle the block as decided; who, when and why stay with the envelope.

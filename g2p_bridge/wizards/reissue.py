@@ -4,6 +4,7 @@ from odoo import Command, api, fields, models
 from odoo.exceptions import UserError
 
 from ..const import DISBURSEMENT_STATES, MAX_REASON
+from ..models.words import money_text, payments_text
 
 
 class Reissue(models.TransientModel):
@@ -37,6 +38,7 @@ class Reissue(models.TransientModel):
     approval_required = fields.Boolean(related="envelope_id.approval_required", related_sudo=False)
     payment_count = fields.Integer(compute="_compute_totals")
     payment_amount = fields.Monetary(compute="_compute_totals")
+    consequence = fields.Char(string="What happens", compute="_compute_totals")
     reissued_count = fields.Integer(compute="_compute_not_offered")
     disputed_count = fields.Integer(compute="_compute_not_offered")
 
@@ -70,6 +72,12 @@ class Reissue(models.TransientModel):
             chosen = wizard.group_ids.filtered("is_chosen")
             wizard.payment_count = sum(chosen.mapped("payment_count"))
             wizard.payment_amount = float(chosen._exact_sum())
+            wizard.consequence = self.env._(
+                "This pays %(payments)s, %(amount)s, again, by a new envelope. Their accounts are"
+                " looked up again.",
+                payments=payments_text(self.env, wizard.payment_count),
+                amount=money_text(self.env, wizard.payment_amount, wizard.currency_id),
+            )
 
     @api.depends("envelope_id")
     def _compute_not_offered(self):

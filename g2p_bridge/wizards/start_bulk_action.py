@@ -3,6 +3,7 @@ from odoo.exceptions import UserError
 
 from ..const import MAX_REASON
 from ..models.g2p_bulk_action import KINDS
+from ..models.words import number_text
 
 #: model -> the steps that may be asked for
 STEPS = {
@@ -27,6 +28,7 @@ class StartBulkAction(models.TransientModel):
     selected_count = fields.Integer(compute="_compute_preview")
     possible_count = fields.Integer(compute="_compute_preview")
     possible_amounts = fields.Char(compute="_compute_preview")
+    consequence = fields.Char(string="What happens", compute="_compute_preview")
     reason = fields.Char(size=MAX_REASON)
     assignee_id = fields.Many2one(
         "res.users",
@@ -62,6 +64,32 @@ class StartBulkAction(models.TransientModel):
             wizard.possible_amounts = ", ".join(
                 currency.format(amount) for currency, _count, amount in found if currency
             )
+            wizard.consequence = wizard._consequence()
+
+    def _consequence(self):
+        """Return what the step does, in one sentence."""
+        if not self.possible_count:
+            return self.env._("Nothing of what is selected can have this done.")
+        texts = {
+            "leave_out": self.env._(
+                "Payments that this leaves out: %(count)s, %(amounts)s. They are cancelled for"
+                " good, and the others of their envelopes go on. They can be reissued later."
+            ),
+            "resolve": self.env._(
+                "Payments whose accounts this looks up: %(count)s, %(amounts)s. What has an account"
+                " is paid with its envelope."
+            ),
+            "dismiss": self.env._(
+                "Entries that this dismisses: %(count)s, %(amounts)s. They stay on their"
+                " statements; no payment changes."
+            ),
+            "retry": self.env._("Envelopes that this tries again: %(count)s, %(amounts)s."),
+            "assign": self.env._("Records that this gives to one person, as a to-do: %(count)s."),
+        }
+        return texts[self.kind] % {
+            "count": number_text(self.env, self.possible_count),
+            "amounts": self.possible_amounts,
+        }
 
     def action_start(self):
         """Have it done by jobs, and show how far they are.
