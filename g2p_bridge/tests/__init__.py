@@ -46,6 +46,7 @@ from . import (
     test_statements,
     test_states,
     test_totals,
+    test_translations,
     test_turns,
     test_views,
     test_wizards,
