@@ -54,6 +54,8 @@ class Reports(http.Controller):
     def register_file(self, file_id):
         """Answer with a payment register that was written before."""
         file = _readable("g2p.register.file", file_id)
+        if file.state != "ready":
+            raise request.not_found()
         pieces = file.sudo().piece_ids.sorted("id")  # who sees the record sees its file
         streams = [request.env["ir.binary"]._get_stream_from(piece) for piece in pieces]
         content = (stream.read() for stream in streams)

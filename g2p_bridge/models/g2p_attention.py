@@ -202,6 +202,16 @@ class Attention(models.Model):
             source,
         )
 
+    def _sees(self, program):
+        """Return the condition that the user may see a program.
+
+        Rules hide whole cases; in a case of several programs, only these payments of it count.
+
+        :param SQL program: column with its id, which may be empty
+        """
+        hidden = [] if self.env.su else self.env.user._g2p_hidden_programs()
+        return SQL("%s <> ALL(%s)", program, hidden) if hidden else SQL("TRUE")
+
     def _query_unresolved(self):
         """People without account, by envelope and reason; none is left in an ended envelope."""
         return self._case_query(
@@ -339,13 +349,17 @@ class Attention(models.Model):
             SQL("l.statement_id || ':' || coalesce(l.error_reason, '')"),
             SQL(
                 """
-                (SELECT statement_id, error_reason, count(*) AS n, sum(amount) AS amount,
-                        min(id) AS first_id
-                   FROM g2p_account_statement_line WHERE outcome = 'error' AND NOT is_handled
-                  GROUP BY statement_id, error_reason) l
+                (SELECT n.statement_id, n.error_reason, count(*) AS n, sum(n.amount) AS amount,
+                        min(n.id) AS first_id
+                   FROM g2p_account_statement_line n
+                   LEFT JOIN g2p_disbursement_envelope e ON e.id = n.envelope_id
+                  WHERE n.outcome = 'error' AND NOT n.is_handled
+                    AND (n.envelope_id IS NULL OR %s)
+                  GROUP BY n.statement_id, n.error_reason) l
                   JOIN g2p_account_statement s ON s.id = l.statement_id
                   JOIN g2p_funding_account a ON a.id = s.account_id
-                """
+                """,
+                self._sees(SQL("e.program_id")),
             ),
             **_OF_ACCOUNT,
             statement_id=SQL("l.statement_id"),
@@ -453,10 +467,12 @@ class Attention(models.Model):
                       FROM g2p_disbursement_journal j
                      CROSS JOIN LATERAL (VALUES (j.target, 1), (j.source, -1)) v(state, sign)
                      WHERE j.envelope_id = e.id AND v.state = 'sent') t
+                 WHERE %s
                  GROUP BY e.funding_account_id
                 """,
                 list(late),
                 list(late.values()),
+                self._sees(SQL("e.program_id")),
             )
         )
         return [
@@ -784,6 +800,7 @@ class Attention(models.Model):
 
     def action_check_books(self):
         """Have all books checked now (job)."""
+        check_role(self, OFFICER)
         return self.env["g2p.ledger.difference"].action_check_all()
 
     def action_look_up_again(self):
@@ -935,9 +952,18 @@ class Attention(models.Model):
         if note:
             note.write(values)
         else:
-            notes.create({"key": self.key, "company_id": self.company_id.id, **values})
+            notes.create({**self._prepare_note_vals(), **values})
         self.env.flush_all()
         self.env.invalidate_all()
+
+    def _prepare_note_vals(self):
+        """Return what says of a note whose it is, also when its case is solved."""
+        return {
+            "key": self.key,
+            "company_id": self.company_id.id,
+            "program_id": self.program_id.id,
+            "funding_account_id": self.funding_account_id.id,
+        }
 
     @api.private
     def _keep_decision(self, note, **values):

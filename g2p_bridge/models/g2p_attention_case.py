@@ -16,6 +16,8 @@ class AttentionCase(models.Model):
 
     key = fields.Char(required=True, readonly=True)
     company_id = fields.Many2one("res.company", readonly=True)
+    program_id = fields.Many2one("g2p.benefit.program", readonly=True, ondelete="set null")
+    funding_account_id = fields.Many2one("g2p.funding.account", readonly=True, ondelete="set null")
     user_id = fields.Many2one("res.users", string="Owner", readonly=True, ondelete="set null")
     accepted_mark = fields.Char(
         readonly=True, help="What was accepted: the case comes back when it is no longer the same."

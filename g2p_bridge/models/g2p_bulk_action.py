@@ -39,7 +39,12 @@ class BulkAction(models.Model):
 
     kind = fields.Selection(KINDS, string="Step", required=True, readonly=True)
     res_model = fields.Char(required=True, readonly=True)
-    domain = fields.Json(required=True, readonly=True)
+    domain = fields.Json(
+        required=True,
+        readonly=True,
+        groups=fields.NO_ACCESS,
+        help="What was selected; whoever searched for an account number has it in here.",
+    )
     user_id = fields.Many2one(
         "res.users", string="Asked for by", required=True, readonly=True, index=True
     )
@@ -177,15 +182,20 @@ class BulkAction(models.Model):
         self.sudo()._set_stopped()  # nobody may write them but their transitions
 
     def action_view_records(self):
-        """Open what was selected."""
+        """Open what was selected.
+
+        :raise AccessError: the selection asks for fields that the user may not see
+        """
         self.ensure_one()
         self.check_access("read")
+        domain = self.sudo().domain  # nobody reads it but by this button
+        self.env[self.res_model]._search(domain)  # refuses fields that are not the user's
         return {
             "type": "ir.actions.act_window",
             "name": self.display_name,
             "res_model": self.res_model,
             "views": [(False, "list"), (False, "form")],
-            "domain": self.domain,
+            "domain": domain,
         }
 
     # -- doing it -------------------------------------------------------------------------------

@@ -35,7 +35,8 @@ class AccountStatementLine(models.Model):
                 MAX_CANDIDATES,
             )
         )
-        return self.env["g2p.disbursement"].browse(row_id for (row_id,) in rows)
+        found = self.env["g2p.disbursement"].browse(row_id for (row_id,) in rows)
+        return found._filtered_access("read")  # an account may be of programs for other people
 
 
 class Disbursement(models.Model):

@@ -1,3 +1,5 @@
+from freezegun import freeze_time
+
 from odoo.exceptions import AccessError
 from odoo.tests import tagged
 
@@ -126,6 +128,163 @@ class TestProgramAccess(StatementCase):
                 self.assertEqual(self.secret in cases.sudo().envelope_id, is_seen)
                 imports = self.env["g2p.envelope.import"].with_user(user)
                 self.assertEqual(bool(imports.search([("id", "=", started.id)])), is_seen)
+
+    def test_home_has_no_figure_of_it(self):
+        self.secret_program.member_ids = self.member
+        self.secret._set_needs_attention("FUNDS_NOT_AVAILABLE", "Nothing is there")
+        self.env.flush_all()
+
+        def home(user):
+            self.env.invalidate_all()  # as a request of its own
+            return self.env["g2p.home"].with_user(user).get_home()
+
+        def counts(user):
+            return [
+                [(line["count"], line["amount"]) for line in figure["lines"]]
+                for figure in home(user)["figures"][:3]
+            ]
+
+        self.assertEqual(counts(self.member), [[(2, 200.0)], [(3, 300.0)], []])
+        self.assertEqual(counts(self.users["officer"]), [[(1, 100.0)], [(2, 200.0)], []])
+        text = str(home(self.users["officer"]))
+        for mark in ("SECRET", "Secret program", self.secret.disbursement_envelope_id):
+            self.assertNotIn(mark, text)
+        self.assertIn("Secret program", str(home(self.member)))
+
+    def share_account(self):
+        """Have both programs pay from one account, and hide the one; return an officer."""
+        self.secret_program.write(
+            {"member_ids": self.member.ids, "funding_account_id": self.account.id}
+        )
+        return self.users["officer"]
+
+    def secret_payment_on_shared_account(self):
+        """Return a payment of the hidden program that left from the account of both."""
+        with trap_jobs():
+            envelope = self.create_envelope(
+                1, benefit_program_mnemonic="SECRET", cycle_code_mnemonic="2027-01"
+            )
+            self.api.create_disbursements(envelope.disbursement_envelope_id, self.rows(1))
+        self.send_all(envelope)
+        return self.disbursements(envelope)
+
+    def test_entries_of_hidden_payments_count_in_no_case_of_others(self):
+        officer = self.share_account()
+        payment = self.secret_payment_on_shared_account()
+        hidden = entry("D", 77, payment.disbursement_id)
+        visible = entry("D", 78, self.ids[1])
+        alone = self.book(hidden, number="5", day="261124")
+        both = self.book(hidden, visible, number="6", day="261125")
+        self.env.flush_all()
+
+        def cases(user):
+            self.env.invalidate_all()  # as a request of its own
+            worklist = self.env["g2p.attention"].with_user(user)
+            found = worklist.search(
+                [("kind", "=", "entry_amount"), ("statement_id", "in", (alone | both).ids)]
+            )
+            return {(c.statement_id.id, c.payment_count, c.amount, bool(c.name)) for c in found}
+
+        self.assertEqual(cases(self.member), {(alone.id, 1, 77.0, True), (both.id, 2, 155.0, True)})
+        self.assertEqual(cases(officer), {(both.id, 1, 78.0, True)})
+        self.env.invalidate_all()
+        texts = str(self.env["g2p.home"].with_user(officer).get_home()["attention"])
+        self.assertNotIn(payment.disbursement_id, texts)
+        self.assertIn(self.ids[1], texts)
+
+    def test_hidden_payments_are_offered_for_no_entry(self):
+        officer = self.share_account()
+        payment = self.secret_payment_on_shared_account()
+        statement = self.book(entry("D", 100, "NOBODYS"), number="7", day="261124")
+        line = statement.line_ids
+        self.assertIn(payment, line.with_user(self.member)._find_candidates())
+        offered = line.with_user(officer)._find_candidates()
+        self.assertNotIn(payment, offered)
+        self.assertTrue(offered)
+
+    def test_a_late_statement_counts_what_its_reader_sees(self):
+        officer = self.share_account()
+        self.secret_payment_on_shared_account()
+        self.env.flush_all()
+
+        def late(user):
+            self.env.invalidate_all()  # as a request of its own
+            cases = (
+                self.env["g2p.attention"]
+                .with_user(user)
+                .search(
+                    [("kind", "=", "statement_late"), ("funding_account_id", "=", self.account.id)]
+                )
+            )
+            return [(case.payment_count, case.amount) for case in cases]
+
+        with freeze_time("2027-03-01 10:00:00"):
+            self.assertEqual(late(self.member), [(3, 300.0)])
+            self.assertEqual(late(officer), [(2, 200.0)])
+
+    def test_notes_notices_and_bulk_actions_leave_it_out(self):
+        self.secret._set_needs_attention("FUNDS_NOT_AVAILABLE", "Nothing is there")
+        self.env.flush_all()
+        worklist = self.env["g2p.attention"].with_user(self.member)
+        worklist.search([("envelope_id", "=", self.secret.id)]).action_take()
+        note = self.env["g2p.attention.case"].search([("program_id", "=", self.secret_program.id)])
+        notice, late = self.env["g2p.notice"].create(
+            [
+                {**subject, "company_id": self.secret.company_id.id, "opened_at": "2026-11-01"}
+                for subject in (
+                    {"kind": "settled", "envelope_id": self.secret.id},
+                    {"kind": "statement_late", "account_id": self.other_account.id},
+                )
+            ]
+        )
+        asked = {}
+        for user in (self.member, self.users["officer"]):
+            with trap_jobs():
+                asked[user] = (
+                    self.env["g2p.bulk.action"]
+                    .with_user(user)
+                    ._start(
+                        "retry",
+                        self.env["g2p.disbursement.envelope"].with_user(user),
+                        [["id", "=", self.secret.id]],
+                        total=1,
+                    )
+                )
+
+        def seen(user):
+            records = [note, notice, late, asked[self.member].sudo()]
+            return [bool(r.with_user(user)._filtered_access("read")) for r in records]
+
+        self.assertTrue(note)
+        self.assertEqual(seen(self.users["officer"]), [True] * 4)
+        self.secret_program.member_ids = self.member
+        self.env.invalidate_all()
+        self.assertEqual(seen(self.users["officer"]), [False] * 4)
+        self.assertEqual(seen(self.member), [True] * 4)
+        self.assertEqual(seen(self.users["administrator"]), [True] * 4)
+        own = asked[self.users["officer"]].with_user(self.users["officer"])
+        self.assertTrue(own._filtered_access("read"))
+
+    def test_what_was_selected_is_shown_to_who_may_search_so(self):
+        """A selection by account number would say the number."""
+        accounts = self.create_user(
+            "access_accounts", "g2p_bridge.group_officer,g2p_bridge.group_account_viewer"
+        )
+        domain = [["account_number", "=", "CANARY-ACCOUNT"]]
+        with trap_jobs():
+            action = (
+                self.env["g2p.bulk.action"]
+                .with_user(accounts)
+                ._start(
+                    "resolve", self.env["g2p.disbursement"].with_user(accounts), domain, total=1
+                )
+            )
+        self.assertEqual(action.action_view_records()["domain"], domain)
+        for user in (self.users["officer"], self.users["approver"]):
+            with self.assertRaises(AccessError):
+                action.with_user(user).action_view_records()
+            with self.assertRaises(AccessError):
+                action.with_user(user).read(["domain"])
 
     def test_totals_of_lists_leave_it_out(self):
         self.secret_program.member_ids = self.member

@@ -8,10 +8,12 @@ class CertificatePage(models.TransientModel):
     """What is open at an envelope, or that nothing is; and its certificates."""
 
     _name = "g2p.certificate.page"
+    _inherit = ["g2p.record.wizard"]
     _description = "Certificate of an envelope: the page"
+    _SUBJECT = "envelope_id"
 
     envelope_id = fields.Many2one("g2p.disbursement.envelope", required=True, readonly=True)
-    currency_id = fields.Many2one(related="envelope_id.currency_id")
+    currency_id = fields.Many2one(related="envelope_id.currency_id", related_sudo=False)
     point_ids = fields.One2many(
         "g2p.certificate.point", "page_id", compute="_compute_point_ids", store=True
     )
@@ -21,23 +23,29 @@ class CertificatePage(models.TransientModel):
     certificate_ids = fields.Many2many(
         "g2p.certificate", string="All certificates", compute="_compute_certificate"
     )
-    outdated_because = fields.Char(related="certificate_id.outdated_because")
-    declared_count = fields.Integer(related="envelope_id.number_of_disbursements")
-    declared_amount = fields.Monetary(related="envelope_id.total_disbursement_amount")
-    paid_count = fields.Integer(related="envelope_id.reconciled_count")
-    paid_amount = fields.Monetary(related="envelope_id.reconciled_amount")
-    reversed_count = fields.Integer(related="envelope_id.reversed_count")
-    reversed_amount = fields.Monetary(related="envelope_id.reversed_amount")
-    rejected_count = fields.Integer(related="envelope_id.rejected_count")
-    rejected_amount = fields.Monetary(related="envelope_id.rejected_amount")
-    unresolved_count = fields.Integer(related="envelope_id.unresolved_count")
-    unresolved_amount = fields.Monetary(related="envelope_id.unresolved_amount")
-    cancelled_count = fields.Integer(related="envelope_id.cancelled_count")
-    cancelled_amount = fields.Monetary(related="envelope_id.cancelled_amount")
+    outdated_because = fields.Char(related="certificate_id.outdated_because", related_sudo=False)
+    declared_count = fields.Integer(
+        related="envelope_id.number_of_disbursements", related_sudo=False
+    )
+    declared_amount = fields.Monetary(
+        related="envelope_id.total_disbursement_amount", related_sudo=False
+    )
+    paid_count = fields.Integer(related="envelope_id.reconciled_count", related_sudo=False)
+    paid_amount = fields.Monetary(related="envelope_id.reconciled_amount", related_sudo=False)
+    reversed_count = fields.Integer(related="envelope_id.reversed_count", related_sudo=False)
+    reversed_amount = fields.Monetary(related="envelope_id.reversed_amount", related_sudo=False)
+    rejected_count = fields.Integer(related="envelope_id.rejected_count", related_sudo=False)
+    rejected_amount = fields.Monetary(related="envelope_id.rejected_amount", related_sudo=False)
+    unresolved_count = fields.Integer(related="envelope_id.unresolved_count", related_sudo=False)
+    unresolved_amount = fields.Monetary(related="envelope_id.unresolved_amount", related_sudo=False)
+    cancelled_count = fields.Integer(related="envelope_id.cancelled_count", related_sudo=False)
+    cancelled_amount = fields.Monetary(related="envelope_id.cancelled_amount", related_sudo=False)
 
     @api.depends("envelope_id")
     def _compute_point_ids(self):
         for page in self:
+            # stored, so computed as superuser; an onchange asks before anything is checked
+            page.envelope_id.sudo(False).check_access("read")
             points = page.envelope_id._certificate_open_points()
             page.point_ids = [fields.Command.clear()] + [
                 fields.Command.create(point) for point in points
@@ -93,7 +101,7 @@ class CertificatePoint(models.TransientModel):
     _description = "Open point of a certificate"
 
     page_id = fields.Many2one("g2p.certificate.page", required=True, ondelete="cascade")
-    currency_id = fields.Many2one(related="page_id.currency_id")
+    currency_id = fields.Many2one(related="page_id.currency_id", related_sudo=False)
     code = fields.Char(required=True)
     sentence = fields.Char(string="What is open", required=True)
     count = fields.Integer()
@@ -108,7 +116,9 @@ class ProvePayment(models.TransientModel):
     """Asks for one payment, to prove it without showing the others."""
 
     _name = "g2p.prove.payment"
+    _inherit = ["g2p.record.wizard"]
     _description = "Prove one payment"
+    _SUBJECT = "certificate_id"
 
     certificate_id = fields.Many2one("g2p.certificate", required=True, readonly=True)
     disbursement_id = fields.Char(string="Disbursement ID", required=True)

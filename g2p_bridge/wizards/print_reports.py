@@ -6,10 +6,12 @@ class ExportRegister(models.TransientModel):
     """Asks in which format the payments of an envelope are wanted."""
 
     _name = "g2p.export.register"
+    _inherit = ["g2p.record.wizard"]
     _description = "Payment register of an envelope"
+    _SUBJECT = "envelope_id"
 
     envelope_id = fields.Many2one("g2p.disbursement.envelope", required=True, readonly=True)
-    payment_count = fields.Integer(related="envelope_id.total_received_count")
+    payment_count = fields.Integer(related="envelope_id.total_received_count", related_sudo=False)
     kind = fields.Selection(
         [("xlsx", "Workbook (XLSX)"), ("csv", "Text (CSV)")],
         string="Format",
@@ -27,7 +29,9 @@ class ReconciliationReport(models.TransientModel):
     """Asks for which account and time a reconciliation is wanted."""
 
     _name = "g2p.reconciliation.report"
+    _inherit = ["g2p.record.wizard"]
     _description = "Reconciliation of a funding account"
+    _SUBJECT = "account_id"
 
     account_id = fields.Many2one(
         "g2p.funding.account", required=True, default=lambda self: self._default_account()
