@@ -889,9 +889,10 @@ def _shown(cell):
 def _first_values(names, rows, index):
     """Return what stands in a column's first rows; accounts masked."""
     values = [table_file.text_of(row[index]) for row in rows if index < len(row)]
-    text = " · ".join([value[:30] for value in values if value][:3])
-    is_account = index < len(names) and payment_table.is_account(names[index])
-    return masking.mask_text(text) if is_account else text
+    if index < len(names) and payment_table.is_account(names[index]):
+        # whatever stands there: accounts may have letters
+        values = [masking.mask_account(value) for value in values]
+    return " · ".join([value[:30] for value in values if value][:3])
 
 
 def _letter(place):

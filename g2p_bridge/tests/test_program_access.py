@@ -286,6 +286,19 @@ class TestProgramAccess(StatementCase):
             with self.assertRaises(AccessError):
                 action.with_user(user).read(["domain"])
 
+    def test_the_page_of_its_certificate_tells_nothing_before_it_is_stored(self):
+        self.secret_program.member_ids = self.member
+        asked = {"envelope_id": {}, "point_ids": {"fields": {"sentence": {}}}, "is_closed": {}}
+        given = {"envelope_id": self.secret.id}, ["envelope_id"], asked
+
+        def page(user):
+            return self.env["g2p.certificate.page"].with_user(user)
+
+        shown = page(self.member).onchange(*given)["value"]
+        self.assertTrue(shown["point_ids"])
+        with self.assertRaises(AccessError):
+            page(self.users["officer"]).onchange(*given)
+
     def test_totals_of_lists_leave_it_out(self):
         self.secret_program.member_ids = self.member
         payments = self.env["g2p.disbursement"]

@@ -46,11 +46,11 @@ class CertificatePage(models.TransientModel):
         for page in self:
             # stored, so computed as superuser; an onchange asks before anything is checked
             page.envelope_id.sudo(False).check_access("read")
-            points = page.envelope_id._certificate_open_points()
+            points = page.envelope_id._certificate_open_points() if page.envelope_id else []
             page.point_ids = [fields.Command.clear()] + [
                 fields.Command.create(point) for point in points
             ]
-            page.is_closed = not points
+            page.is_closed = bool(page.envelope_id) and not points
 
     @api.depends("envelope_id")
     def _compute_certificate(self):
