@@ -4,6 +4,7 @@ Each has a text of its own. An envelope with everything that can go wrong is run
 system at its most talkative; then logs and the whole database are searched for these texts.
 """
 
+import base64
 import json
 import threading
 from contextlib import contextmanager, suppress
@@ -32,8 +33,20 @@ ACCOUNT, MOBILE, MAIL = "CANARYACC", "CANARYMOB", "canarymail"
 ALLOWED = {
     BANK_SECRET: {"g2p_sponsor_bank.secret"},
     MAPPER_SECRET: {"g2p_account_mapper.secret"},
-    NAME: {"g2p_disbursement.beneficiary_name"},
-    ACCOUNT: {"g2p_disbursement.account_number", "g2p_account_link.account_number"},
+    # a person's row of an imported file, until it is a payment; its cells are nobody's to read
+    NAME: {
+        "g2p_disbursement.beneficiary_name",
+        "g2p_envelope_import_row.beneficiary_name",
+        "g2p_envelope_import_row.cells",
+        "g2p_envelope_import_column.values",
+        "g2p_envelope_import.sample",
+    },
+    ACCOUNT: {
+        "g2p_disbursement.account_number",
+        "g2p_account_link.account_number",
+        "g2p_envelope_import_row.cells",
+        "g2p_envelope_import.sample",
+    },
     MOBILE: {"g2p_disbursement.mobile_number", "g2p_account_link.mobile_number"},
     MAIL: {"g2p_disbursement.email_address", "g2p_account_link.email_address"},
 }
@@ -197,7 +210,74 @@ def run_through(gossiping):
         send(refused)
         wait_for(refused, "rejected", COUNT)
     offend(refused)
+    import_file(refused)
+    stack.odoo_shell(_PAPERS)
     return stack, [remote, refused]
+
+
+#: what is written about payments: registers, reports, certificates
+_PAPERS = """
+from odoo.addons.g2p_bridge.models.pdf_fonts import fonts
+from odoo.addons.g2p_bridge.services.report import to_pdf, to_xlsx
+
+for envelope in env["g2p.disbursement.envelope"].search([]).filtered("total_received_count"):
+    for kind in ("csv", "xlsx"):
+        env["g2p.register.file"]._request(envelope, kind)
+    for kind in ("summary", "reconciliation"):
+        report = envelope._report(kind)
+        assert to_pdf(report, fonts(), "en_US") and to_xlsx(report, "en_US")
+    certificate = env["g2p.certificate"]._create_next(envelope)
+    certificate._issue()
+for account in env["g2p.funding.account"].search([]):
+    account._reconciliation(*[env["g2p.bridge"]._today(account.company_id)] * 2)
+env.cr.commit()
+"""
+
+
+#: the daily e-mail of somebody who is told everything; it is not sent, so nothing of it stays
+_MAILS = """
+user = env["res.users"].with_context(no_reset_password=True).create(
+    {
+        "login": "told", "name": "Told", "email": "told@example.org",
+        "group_ids": [(6, 0, [env.ref("g2p_bridge.group_officer").id])],
+    }
+)
+env["g2p.benefit.program"].search([]).responsible_ids = user
+env["g2p.notice"]._update()
+notices = env["g2p.notice"].search([])
+notices._send_digest(user, env.cr.now())
+env.flush_all()
+mails = env["mail.mail"].search([("email_to", "ilike", "told")]) or env["mail.mail"].search([])
+activities = env["mail.activity"].search([("g2p_notice_id", "in", notices.ids)])
+result = {
+    "mails": mails.mapped("body_html"),
+    "activities": [[a.summary or "", str(a.note or "")] for a in activities],
+    "notices": notices.mapped("display_name"),
+}
+"""
+
+
+def import_file(world):
+    """Import a file with a column of accounts, and rows that are refused."""
+    lines = ["Reference,Beneficiary ID,Name,Amount,Account"]
+    lines += [f"IMP{n},BEN{n},{NAME} {n},{n - 1}.00,{ACCOUNT}99{n}" for n in range(1, 4)]
+    execute = world.admin.execute
+    values = {
+        "program_id": world.program_id,
+        "cycle_code_mnemonic": "2027-01",
+        "filename": "payments.csv",
+        "file": base64.b64encode("\n".join(lines).encode()).decode(),
+    }
+    model = "g2p.envelope.import"
+    [record] = execute(model, "create", [values])
+    execute(model, "action_look", [record])
+    execute(model, "action_check", [record])
+
+    def state():
+        return execute(model, "read", [record], ["state", "bad_count", "good_count", "problem"])[0]
+
+    world.stack.wait_until(lambda: state()["state"] == "checked", DEADLINE_S, "checked")
+    assert (state()["bad_count"], state()["good_count"]) == (1, 2)
 
 
 def set_up(stack, bank, mapper, kind):
@@ -324,6 +404,50 @@ def test_a_funding_account_is_named_where_statements_are(run_through):
     found = columns_with(stack.postgres, stack.db, numbers)
     allowed = {"g2p_funding_account.account_number"}
     assert set().union(*found.values()) <= allowed
+
+
+def test_papers_registers_and_mails_are_there_and_say_nothing(run_through):
+    """What is kept in files is not in the database: it is read here."""
+    stack, worlds = run_through
+    found = stack.odoo_shell(_READ_FILES)
+    assert {"g2p.certificate", "g2p.register.file"} <= set(found["kinds"])
+    assert found["imports"]
+    told = stack.odoo_shell(_MAILS)
+    assert told["mails"] and told["notices"], told
+    secrets = [BANK_SECRET, MAPPER_SECRET, ACCOUNT, MOBILE, MAIL, stack.bank_key]
+    numbers = [world.account_number for world in worlds]
+    text = json.dumps(found["texts"])
+    assert [word for word in (*secrets, *numbers) if word in text] == []
+    assert "****" in text  # the accounts are in the registers, masked
+    assert NAME in text
+    mails = json.dumps(told)
+    assert [word for word in (*secrets, *numbers, NAME, NARRATIVE) if word in mails] == []
+
+
+#: texts of all files of ours but the files that people uploaded, which are not for everybody
+_READ_FILES = """
+import gzip, io, zipfile
+
+def text_of(raw):
+    if raw[:2] == b"\\x1f\\x8b":
+        raw = gzip.decompress(raw)
+    if raw[:2] == b"PK":
+        book = zipfile.ZipFile(io.BytesIO(raw))
+        raw = b"\\n".join(book.read(name) for name in book.namelist())
+    return raw.decode(errors="replace")
+
+files = env["ir.attachment"].search(
+    [("res_model", "=like", "g2p.%"), ("res_field", "in", [False, "document", "pdf"])]
+)
+uploads = env["ir.attachment"].search(
+    [("res_model", "=", "g2p.envelope.import"), ("res_field", "=", "attachment_id")]
+)
+result = {
+    "kinds": sorted(set(files.mapped("res_model"))),
+    "texts": [text_of(file.raw) for file in files],
+    "imports": uploads.ids,
+}
+"""
 
 
 def test_calls_are_recorded_all_the_same(run_through):
