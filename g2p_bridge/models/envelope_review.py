@@ -24,7 +24,8 @@ class DisbursementEnvelope(models.Model):
         Reads every payment of two envelopes, so it is asked for by a button and not by the form.
         It changes nothing.
 
-        :return: dict of ``released`` (``text``, ``content_hash``), ``changes`` (sentences),
+        :return: dict of ``mark`` (of the form that shows the same), ``released`` (``text``,
+            ``content_hash``), ``changes`` (sentences),
             ``last`` (``title``, or False) and ``rows`` (``label``, ``now``, ``before``, ``change``)
         :raise AccessError: not an officer
         """
@@ -34,6 +35,7 @@ class DisbursementEnvelope(models.Model):
         last = envelope._find_last_cycle()
         slices = envelope._approval_slices()
         return {
+            "mark": envelope.approval_mark,
             "released": {
                 "text": self.env._(
                     "%(payments)s, %(money)s",

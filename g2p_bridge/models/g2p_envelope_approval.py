@@ -51,18 +51,59 @@ class DisbursementEnvelope(models.Model):
     _inherit = "g2p.disbursement.envelope"
 
     approval_ids = fields.One2many("g2p.envelope.approval", "envelope_id", string="Approvals")
+    approval_mark = fields.Char(
+        compute="_compute_approval_mark", compute_sudo=True, groups="g2p_bridge.group_officer"
+    )
+
+    @api.depends("state")
+    def _compute_approval_mark(self):
+        marks = self._approval_marks()
+        for envelope in self:
+            envelope.approval_mark = marks.get(envelope.id)
+
+    def _approval_marks(self):
+        """Say in one word what a form shows of the content: another word once any of it changed.
+
+        Totals and the last move in or out of the list; cheap, where the content hash reads it all.
+
+        :return: dict of envelope id -> mark
+        """
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT envelope_id, max(id) FROM g2p_disbursement_journal
+                 WHERE envelope_id = ANY(%s) AND (source IS NULL OR target = 'cancelled')
+                 GROUP BY envelope_id
+                """,
+                self.ids,
+            )
+        )
+        last_moves = dict(rows)
+        return {
+            envelope.id: content_hash(
+                {**envelope._approval_totals(), "last_move": last_moves.get(envelope.id)}
+            )
+            for envelope in self
+            if envelope.id
+        }
 
     def action_approve(self):
         """Release the envelope to the bank, as a second person.
 
+        What she was shown may come along in the context, and must be what there is now:
+        ``g2p_shown_mark``, the ``approval_mark`` of the form, and ``g2p_shown_hash``, the content
+        hash of a review. Without them it releases what there is.
+
         :raise AccessError: not an approver, or the one who created it
         :raise TransitionError: it is approved already, or not complete
+        :raise UserError: it is not what she was shown
         """
         check_role(self, APPROVER)
         if self.env.user in self.created_by_id:
             raise AccessError(self.env._("Whoever created an envelope cannot approve it."))
         for envelope in self.sudo():  # nobody may write envelopes but their transitions
             envelope._lock_composition()
+            envelope._check_shown("g2p_shown_mark", envelope._approval_marks()[envelope.id])
             if envelope.state == "needs_attention" and envelope._lacks_approval():
                 envelope._set_resumed()
             if envelope.state == "ready":
@@ -71,6 +112,13 @@ class DisbursementEnvelope(models.Model):
                 raise TransitionError(envelope, "approved")
             envelope._keep_approval()
             envelope._enqueue_advance()
+
+    def _check_shown(self, key, now):
+        shown = self.env.context.get(key)
+        if shown is not None and shown != now:
+            raise UserError(
+                self.env._("It was changed after it was shown to you. Look at it again.")
+            )
 
     def _lacks_approval(self):
         return self.attention_code in ("APPROVAL_VOID", "APPROVAL_MISSING")
@@ -83,13 +131,15 @@ class DisbursementEnvelope(models.Model):
         self.write({"approved_by_id": self.env.uid, "approved_at": now})
         slices = self._approval_slices()
         content = {**self._approval_totals(), "slices": slices}
+        digest = content_hash(content)
+        self._check_shown("g2p_shown_hash", digest)
         self.env["g2p.envelope.approval"].create(
             {
                 "envelope_id": self.id,
                 "user_id": self.env.uid,
                 "approved_at": now,
                 "content": content,
-                "content_hash": content_hash(content),
+                "content_hash": digest,
                 "disbursement_count": sum(part["count"] for part in slices),
                 "amount": self._payable_amount(),
             }

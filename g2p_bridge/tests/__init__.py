@@ -1,6 +1,7 @@
 from . import (
     test_account_mapper,
     test_actions_browser,
+    test_approval_browser,
     test_approvals,
     test_attention,
     test_attention_browser,

@@ -1,3 +1,8 @@
+from datetime import timedelta
+
+from lxml import etree
+
+from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 from odoo.tools import SQL
@@ -68,6 +73,67 @@ class TestApprovals(PipelineCase):
                 after = envelope._approval_slices()
                 self.assertNotEqual(after, before)
                 before = after
+
+    def press_approve(self, envelope, **shown):
+        with trap_jobs():
+            envelope.with_user(self.approver).with_context(**shown).action_approve()
+
+    def assertRefused(self, envelope, **shown):
+        with self.assertRaisesRegex(UserError, "after it was shown"), self.env.cr.savepoint():
+            self.press_approve(envelope, **shown)
+        self.env.invalidate_all()
+        self.assertEqual((envelope.state, len(envelope.approval_ids)), ("ready", 0))
+
+    def test_what_changed_after_the_form_was_shown_is_not_approved(self):
+        later = fields.Date.today() + timedelta(days=5)
+        envelope = self.ready_envelope(disbursement_schedule_date=later.isoformat())
+        shown = envelope.approval_mark
+        self.api.cancel_disbursements([self.disbursements(envelope)[0].disbursement_id])
+        self.assertRefused(envelope, g2p_shown_mark=shown)
+        self.env.invalidate_all()
+        shown = envelope.approval_mark
+        envelope.disbursement_schedule_date = later + timedelta(days=1)
+        self.env.flush_all()
+        self.assertRefused(envelope, g2p_shown_mark=shown)
+        self.assertRefused(envelope, g2p_shown_mark=False)
+        self.press_approve(envelope, g2p_shown_mark=envelope.approval_mark)
+        self.assertEqual((envelope.state, envelope.approval_ids.amount), ("approved", 200))
+
+    def test_what_is_not_as_the_review_showed_is_not_approved(self):
+        """Also where somebody changed it past all our code: the mark of the form is the same."""
+        envelope = self.ready_envelope()
+        review = envelope.with_user(self.approver).review_for_approval()
+        shown = {
+            "g2p_shown_mark": review["mark"],
+            "g2p_shown_hash": review["released"]["content_hash"],
+        }
+        self.tamper(envelope, "beneficiary_name = 'Somebody else'")
+        self.assertEqual(envelope.approval_mark, review["mark"])
+        self.assertRefused(envelope, **shown)
+        self.tamper(envelope, "beneficiary_name = 'Person 2'")
+        now = envelope.with_user(self.approver).review_for_approval()["released"]["content_hash"]
+        self.press_approve(envelope, **{**shown, "g2p_shown_hash": now})
+        self.assertEqual(envelope.approval_ids.content_hash, now)
+
+    def test_steps_that_leave_the_list_as_it_is_leave_the_mark(self):
+        """A form that is open while accounts are looked up can still approve."""
+        envelope = self.ready_envelope()
+        before = envelope.approval_mark
+        with trap_jobs():
+            envelope._resolve(0, 2**31 - 1)
+        self.env.invalidate_all()
+        self.assertEqual(envelope.approval_mark, before)
+
+    def test_the_form_sends_what_it_shows(self):
+        view = (
+            self.env["g2p.disbursement.envelope"]
+            .with_user(self.approver)
+            .get_view(view_type="form")
+        )
+        form = etree.fromstring(view["arch"])
+        [button] = form.xpath("//button[@name='action_approve']")
+        self.assertEqual(button.get("context"), "{'g2p_shown_mark': approval_mark}")
+        self.assertTrue(form.xpath("//field[@name='approval_mark']"))
 
     def test_a_payment_changed_before_funds_are_asked_for_stops_it(self):
         envelope = self.approved()

@@ -3,6 +3,8 @@ import { _t } from "@web/core/l10n/translation";
 import { registry } from "@web/core/registry";
 import { useService } from "@web/core/utils/hooks";
 import { standardFieldProps } from "@web/views/fields/standard_field_props";
+import { FormController } from "@web/views/form/form_controller";
+import { formView } from "@web/views/form/form_view";
 import { standardWidgetProps } from "@web/views/widgets/standard_widget_props";
 
 /** How often a record that still moves is read again, in milliseconds. */
@@ -76,7 +78,14 @@ registry.category("fields").add("g2p_not_paid", {
     supportedTypes: ["json"],
 });
 
-/** What an approval would release, and how it compares: read when asked for. */
+/** The review that was shown last, by envelope, until its form is left. */
+const shownReviews = new Map();
+
+/**
+ * What an approval would release, and how it compares: read when asked for.
+ *
+ * It is shown as long as the form says the same; an approval is refused if it is not what was shown.
+ */
 export class ApprovalReview extends Component {
     static template = "g2p_bridge.ApprovalReview";
     static props = standardWidgetProps;
@@ -88,15 +97,24 @@ export class ApprovalReview extends Component {
 
     async read() {
         this.state.isReading = true;
+        const { record } = this.props;
         try {
-            this.state.review = await this.orm.call(
-                this.props.record.resModel,
-                "review_for_approval",
-                [[this.props.record.resId]]
-            );
+            const review = await this.orm.call(record.resModel, "review_for_approval", [
+                [record.resId],
+            ]);
+            if (review.mark !== record.data.approval_mark) {
+                await record.load();
+            }
+            this.state.review = review;
+            shownReviews.set(record.resId, review);
         } finally {
             this.state.isReading = false;
         }
+    }
+
+    get review() {
+        const { review } = this.state;
+        return review?.mark === this.props.record.data.approval_mark ? review : null;
     }
 }
 
@@ -130,3 +148,34 @@ export class LiveRecord extends Component {
 }
 
 registry.category("view_widgets").add("g2p_live", { component: LiveRecord });
+
+/** Sends along what an approver was shown, and shows what there is now if that was refused. */
+export class EnvelopeFormController extends FormController {
+    setup() {
+        super.setup();
+        onWillUnmount(() => shownReviews.clear());
+    }
+
+    async beforeExecuteActionButton(clickParams) {
+        if (clickParams.name === "action_approve") {
+            const { data, resId } = this.model.root;
+            const review = shownReviews.get(resId);
+            const isShown = review?.mark === data.approval_mark;
+            clickParams.buttonContext = isShown
+                ? { g2p_shown_hash: review.released.content_hash }
+                : {};
+        }
+        return super.beforeExecuteActionButton(clickParams);
+    }
+
+    async afterExecuteActionButton(clickParams) {
+        if (clickParams.name === "action_approve") {
+            await this.model.root.load();
+        }
+        return super.afterExecuteActionButton(clickParams);
+    }
+}
+
+registry
+    .category("views")
+    .add("g2p_envelope_form", { ...formView, Controller: EnvelopeFormController });
