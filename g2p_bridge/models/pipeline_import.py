@@ -214,21 +214,18 @@ class EnvelopeImport(models.Model):
         """Mark rows whose reference stands in another open envelope of the program."""
         self.env.cr.execute(
             """
-            SELECT id FROM g2p_disbursement_envelope
-             WHERE program_id = %s AND state NOT IN ('settled', 'cancelled')
+            UPDATE g2p_envelope_import_row r SET is_known = TRUE
+             WHERE r.import_id = %s AND r.mis_reference_number IS NOT NULL
+               AND EXISTS (
+                   SELECT FROM g2p_disbursement d
+                    WHERE d.envelope_id = ANY(ARRAY(
+                              SELECT id FROM g2p_disbursement_envelope
+                               WHERE program_id = %s AND state NOT IN ('settled', 'cancelled')))
+                      AND d.mis_reference_number = r.mis_reference_number
+                      AND d.state <> 'cancelled')
             """,
-            [self.program_id.id],
+            [self.id, self.program_id.id],
         )
-        for (envelope_id,) in self.env.cr.fetchall():
-            self.env.cr.execute(
-                """
-                UPDATE g2p_envelope_import_row r SET is_known = TRUE
-                  FROM g2p_disbursement d
-                 WHERE r.import_id = %s AND d.envelope_id = %s AND d.state <> 'cancelled'
-                   AND d.mis_reference_number = r.mis_reference_number
-                """,
-                [self.id, envelope_id],
-            )
 
     # -- storing --------------------------------------------------------------------------------
 

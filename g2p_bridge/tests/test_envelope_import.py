@@ -271,6 +271,9 @@ class TestEnvelopeImport(ImportCase):
         action = record.action_view_known_rows()
         rows = self.env["g2p.envelope.import.row"].search(action["domain"])
         self.assertEqual(rows.mapped("mis_reference_number"), ["R2"])
+        self.imported(lines(1, first=3), cycle_code_mnemonic="2026-12")
+        again = self.checked(lines(4), cycle_code_mnemonic="2027-01")
+        self.assertEqual((again.good_count, again.known_count), (4, 3))
 
     def test_bad_rows_come_back_as_a_file_that_can_be_imported_when_mended(self):
         self.env.user.lang = "en_US"
