@@ -113,8 +113,21 @@ class Disbursement(models.Model):
         )
 
     def action_reissue(self):
-        """Open the wizard that reissues these payments; they are of one envelope."""
+        """Open the wizard that reissues these payments; they are of one envelope.
+
+        :raise UserError: they are of several, or so many that a list hands over only a part
+        """
         check_role(self, OFFICER)
+        parameters = self.env["ir.config_parameter"].sudo()
+        most = int(parameters.get_param("web.active_ids_limit", "20000"))
+        if len(self) >= most:  # of all that is selected, Odoo's lists send so many ids and no more
+            raise UserError(
+                self.env._(
+                    "A list hands over at most %(most)s payments at once: some of the selected ones"
+                    " would be left out. Use Reissue on the envelope.",
+                    most=f"{most:,}",
+                )
+            )
         if len(self.envelope_id) != 1:
             raise UserError(self.env._("Choose payments of one envelope."))
         action = self.env["ir.actions.act_window"]._for_xml_id("g2p_bridge.g2p_reissue_action")

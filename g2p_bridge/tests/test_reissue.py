@@ -19,6 +19,17 @@ from .statement_case import entry
 class TestReissue(ReissueCase):
     """What did not arrive is paid again once, by an envelope like any other."""
 
+    def test_a_list_that_hands_over_only_a_part_is_told_so(self):
+        payments = self.returned + self.refused
+        self.assertEqual(len(payments), 2)
+        parameters = self.env["ir.config_parameter"].sudo()
+        parameters.set_param("web.active_ids_limit", 2)
+        with self.assertRaisesRegex(UserError, "at most 2 payments at once"):
+            payments.with_user(self.officer).action_reissue()
+        parameters.set_param("web.active_ids_limit", 3)
+        action = payments.with_user(self.officer).action_reissue()
+        self.assertEqual(action["context"]["g2p_payment_ids"], payments.ids)
+
     # -- what is reissued -----------------------------------------------------------------------
 
     def test_returned_and_refused_payments_become_a_new_envelope_of_the_same_sum(self):
