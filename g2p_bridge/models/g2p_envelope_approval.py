@@ -1,3 +1,4 @@
+import hashlib
 from bisect import bisect_left
 
 from odoo import api, fields, models
@@ -11,6 +12,8 @@ from .roles import APPROVER, check_role
 
 #: payments under one hash, so that a round of batches checks its own part and no more
 SLICE = 10_000
+#: no condition
+EVERY = SQL("TRUE")
 #: states in which an approved envelope still has something to send
 AFTER_APPROVAL = ("approved", "funds_available", "funds_blocked", "disbursing", "disbursed")
 
@@ -163,55 +166,65 @@ class DisbursementEnvelope(models.Model):
     def _approval_slices(self, bounds=None):
         """Return count and hash of each slice of the payment list, in order.
 
-        Cancelled payments are no part of it.
+        Cancelled payments are no part of it. One pass over the list, however many slices.
 
         :param list bounds: [(after id, up to id or None)] of earlier slices to add up again; by
             default the list is cut anew
         :return: list of dict of ``last_id``, ``count``, ``hash``
         """
         if bounds is None:
-            bounds = self._cut_slices()
-        after, upto = zip(*bounds, strict=True) if bounds else ((), ())
-        rows = self.env.execute_query(
-            SQL(
-                """
-                SELECT cut.upto, count(d.id),
-                       encode(sha256(coalesce(string_agg(
-                           sha256(convert_to(json_build_array(d.disbursement_id,
-                                d.mis_reference_number, d.beneficiary_id, d.beneficiary_name,
-                                d.amount::text, d.narrative)::text, 'UTF8')),
-                           ''::bytea ORDER BY d.id), ''::bytea)), 'hex')
-                  FROM unnest(%s::int[], %s::int[]) WITH ORDINALITY AS cut(after, upto, place)
-                  LEFT JOIN g2p_disbursement d
-                         ON d.envelope_id = %s AND d.id > cut.after
-                        AND (cut.upto IS NULL OR d.id <= cut.upto) AND d.state <> 'cancelled'
-                 GROUP BY cut.place, cut.upto ORDER BY cut.place
-                """,
-                list(after),
-                list(upto),
-                self.id,
-            )
-        )
+            parts = self._hash_parts(SQL("(row_number() OVER (ORDER BY d.id) - 1) / %s", SLICE))
+            slices = [
+                {"last_id": last_id, "count": count, "hash": digest}
+                for last_id, count, digest in parts.values()
+            ]
+            if slices:  # the last one has no end, so a payment that is added later is in it
+                slices[-1]["last_id"] = None
+            return slices
+        if not bounds:
+            return []
+        after, upto = zip(*bounds, strict=True)
+        place = SQL("width_bucket(d.id, %s::int[])", [last_id + 1 for last_id in after])
+        within = SQL("d.id > %s AND d.id <= coalesce(%s, d.id)", after[0], upto[-1])
+        in_place = SQL("id <= coalesce((%s::int[])[place], id)", list(upto))
+        parts = self._hash_parts(place, within, in_place)
+        nothing = (None, 0, hashlib.sha256().hexdigest())
         return [
-            {"last_id": last_id, "count": count, "hash": digest} for last_id, count, digest in rows
+            {"last_id": end, "count": count, "hash": digest}
+            for number, end in enumerate(upto, start=1)
+            for _last_id, count, digest in [parts.get(number, nothing)]
         ]
 
-    def _cut_slices(self):
+    def _hash_parts(self, place, within=EVERY, in_place=EVERY):
+        """Return {place in the list: (last id, count, hash)}, in the order of the list.
+
+        :param SQL place: number of the part that a payment ``d`` is in
+        :param SQL within: which payments ``d`` are looked at
+        :param SQL in_place: which of them, by ``id`` and ``place``, are in their part
+        """
         rows = self.env.execute_query(
             SQL(
                 """
-                SELECT max(id) FROM (
-                    SELECT id, (row_number() OVER (ORDER BY id) - 1) / %s AS slice
-                      FROM g2p_disbursement WHERE envelope_id = %s AND state <> 'cancelled') cut
-                 GROUP BY slice ORDER BY 1
+                SELECT place, max(id), count(*),
+                       encode(sha256(string_agg(digest, ''::bytea ORDER BY id)), 'hex')
+                  FROM (SELECT d.id, %(place)s AS place,
+                               sha256(convert_to(json_build_array(d.disbursement_id,
+                                   d.mis_reference_number, d.beneficiary_id, d.beneficiary_name,
+                                   d.amount::text, d.narrative)::text, 'UTF8')) AS digest
+                          FROM g2p_disbursement d
+                         WHERE d.envelope_id = %(envelope)s AND d.state <> 'cancelled'
+                           AND %(within)s
+                        OFFSET 0) list
+                 WHERE %(in_place)s
+                 GROUP BY place ORDER BY place
                 """,
-                SLICE,
-                self.id,
+                place=place,
+                envelope=self.id,
+                within=within,
+                in_place=in_place,
             )
         )
-        lasts = [last_id for (last_id,) in rows]
-        # the last slice has no end, so a payment that is added later is in it
-        return list(zip([0, *lasts[:-1]], [*lasts[:-1], None], strict=True)) if lasts else []
+        return {number: part for number, *part in rows}
 
     def _check_approval(self, payment_ids=None):
         """Say whether what is there is what was approved; if not, put it before an approver.
@@ -243,7 +256,7 @@ class DisbursementEnvelope(models.Model):
         if {**self._approval_totals(), "slices": kept} != content:
             return False
         if not kept:
-            return not self._cut_slices()
+            return not self._approval_slices()
         lasts = [part["last_id"] for part in kept]
         ends = lasts[:-1]
         bounds = list(zip([0, *ends], lasts, strict=True))

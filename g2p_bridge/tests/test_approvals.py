@@ -1,3 +1,5 @@
+import hashlib
+import json
 from datetime import timedelta
 
 from lxml import etree
@@ -213,6 +215,44 @@ class TestApprovals(PipelineCase):
             return self.fake._block_funds(account, amount, key)
 
         return block
+
+    def test_parts_of_the_list_are_hashed_as_in_the_whole_of_it(self):
+        self.patch(g2p_envelope_approval, "SLICE", 2)
+        self.link(*(f"BEN{number}" for number in range(4, 8)))
+        envelope = self.ready_envelope(7, disbursement_schedule_date=self.tomorrow())
+        ids = self.disbursements(envelope).ids
+        slices = envelope._approval_slices()
+        self.assertEqual([part["count"] for part in slices], [2, 2, 2, 1])
+        self.assertEqual([part["last_id"] for part in slices], [ids[1], ids[3], ids[5], None])
+        self.assertEqual(len({part["hash"] for part in slices}), 4)
+        bounds = [(0, ids[1]), (ids[1], ids[3]), (ids[3], ids[5]), (ids[5], None)]
+        self.assertEqual(envelope._approval_slices(bounds), slices)
+        for wanted in ([0], [3], [0, 2], [1, 3], [0, 1, 3]):
+            found = envelope._approval_slices([bounds[index] for index in wanted])
+            self.assertEqual(found, [slices[index] for index in wanted])
+        # two payments after each other, as PostgreSQL always hashed them: approvals stay good
+        digest = b"".join(
+            hashlib.sha256(
+                json.dumps(
+                    [
+                        payment.disbursement_id,
+                        payment.mis_reference_number,
+                        payment.beneficiary_id,
+                        payment.beneficiary_name,
+                        f"{payment.amount:.2f}",
+                        payment.narrative,
+                    ]
+                ).encode()
+            ).digest()
+            for payment in self.disbursements(envelope)[:2]
+        )
+        self.assertEqual(slices[0]["hash"], hashlib.sha256(digest).hexdigest())
+        for payment in self.disbursements(envelope)[2:4]:
+            self.api.cancel_disbursements([payment.disbursement_id])
+        self.env.invalidate_all()
+        [first, empty, third] = envelope._approval_slices(bounds[:3])
+        self.assertEqual((first, third), (slices[0], slices[2]))
+        self.assertEqual((empty["count"], empty["hash"]), (0, hashlib.sha256().hexdigest()))
 
     def test_a_payment_added_past_our_code_stops_it(self):
         envelope = self.approved()
