@@ -55,7 +55,10 @@ class DisbursementEnvelope(models.Model):
 
     approval_ids = fields.One2many("g2p.envelope.approval", "envelope_id", string="Approvals")
     approval_mark = fields.Char(
-        compute="_compute_approval_mark", compute_sudo=True, groups="g2p_bridge.group_officer"
+        string="Approval",
+        compute="_compute_approval_mark",
+        compute_sudo=True,
+        groups="g2p_bridge.group_officer",
     )
 
     @api.depends("state")
