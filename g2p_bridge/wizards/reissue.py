@@ -49,8 +49,12 @@ class Reissue(models.TransientModel):
         )
         for wizard in self:
             # the wizard's own check refuses an envelope that its user may not read
-            wizard.envelope_id.check_access("read")
-            found = wizard.envelope_id._find_reissuable(wizard._selected_ids())
+            wizard.envelope_id.sudo(False).check_access("read")
+            found = (
+                wizard.envelope_id._find_reissuable(wizard._selected_ids())
+                if wizard.envelope_id
+                else []
+            )
             wizard.group_ids = [Command.clear()] + [
                 Command.create(
                     {
