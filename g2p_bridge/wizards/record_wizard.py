@@ -25,6 +25,7 @@ class RecordWizard(models.AbstractModel):
 
         Before anything is stored, no constraint is asked.
         """
+        self.check_access("create")
         if self._fields[self._SUBJECT].type == "many2one":
             given = values.get(self._SUBJECT)
             given = given or self.default_get([self._SUBJECT]).get(self._SUBJECT)
