@@ -50,6 +50,8 @@ class EnvelopeImport(http.Controller):
         if not record.exists():
             raise NotFound
         check_role(record, OFFICER)
+        if record.kind not in _TYPES:  # no file was given yet
+            raise NotFound
         out = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  closed with the response
         record._write_bad_rows(out)
         out.seek(0)

@@ -55,6 +55,7 @@ class TestImportInBrowser(HttpCase):
         imports = self.env["g2p.envelope.import"].with_user(self.officer)
         record = imports.create({"program_id": self.program.id, "cycle_code_mnemonic": "1"})
         url = f"/g2p_bridge/envelope_import/{record.id}/bad_rows"
+        self.assertEqual(self.url_open(url).status_code, 404, "no file yet")
         record.sudo().write({"kind": "csv", "encoding": "utf-8-sig", "separator": "comma"})
         self.env["g2p.envelope.import.column"].create(
             {"import_id": record.id, "place": 1, "name": "ID", "meaning": "beneficiary_id"}
