@@ -3,6 +3,7 @@
 from odoo import api, fields, models
 from odoo.tools import SQL
 
+from .reason_words import in_words
 from .roles import OFFICER, check_role
 from .words import duration_text, moment_text, money_text, number_text, payments_text
 
@@ -66,8 +67,8 @@ class DisbursementEnvelope(models.Model):
     def _not_paid_groups(self):
         """Return the payments that are not paid, a group for each reason, biggest first.
 
-        :return: list of dict of ``key``, ``title``, ``state``, ``reason_code``, ``reason``,
-            ``has_reason`` (all of the group have this one), ``count``, ``payments``, ``money`` and
+        :return: list of dict of ``key``, ``title``, ``state``, ``reason_code``, ``reason``
+            (in words, with the code where it is the bank's), ``has_reason`` (all of the group have this one), ``count``, ``payments``, ``money`` and
             ``fixes``, as :meth:`_prepare_fixes` has them
         """
         self.ensure_one()
@@ -114,7 +115,7 @@ class DisbursementEnvelope(models.Model):
             "state": state,
             "reason_code": reason_code or False,
             "has_reason": state in WITH_REASON and count <= GROUPED_AT_MOST,
-            "reason": reason or False,
+            "reason": in_words(self.env, reason_code, reason) or False,
             "count": count,
             "payments": payments_text(self.env, count),
             "money": money_text(self.env, amount, self.currency_id),

@@ -85,3 +85,8 @@ def in_words(env, code, reason=None):
     if code.startswith(_CODES_NOT_SHOWN):
         return words
     return env._("%(code)s, %(words)s", code=code, words=words)
+
+
+def without_code(env, code, reason=None):
+    """Return the words beside a code: those that came with it, or what the code means."""
+    return reason or (env._(WORDS[code]) if code in WORDS else "")

@@ -183,6 +183,9 @@ class TestEnvelopeSentence(StatementCase):
             [(group["state"], group["count"], group["reason_code"]) for group in groups],
             [("reversed", 2, "AC04"), ("reversed", 1, "AC06")],
         )
+        self.assertEqual(
+            [group["reason"] for group in groups], ["AC04, account closed", "AC06, account blocked"]
+        )
         self.assertEqual(self.envelope.not_paid_count, 3)
         for group in groups:
             action = self.envelope.with_context(

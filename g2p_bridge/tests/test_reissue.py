@@ -454,6 +454,12 @@ class TestReissue(ReissueCase):
         new = self.env["g2p.disbursement.envelope"].browse(action["res_id"])
         self.assertEqual((new.state, new.number_of_disbursements), ("ready", 2))
 
+    def test_a_code_that_came_without_words_is_put_in_words(self):
+        self.refused.sudo().reason = False
+        groups = self.wizard().group_ids
+        refused = groups.filtered(lambda group: group.reason_code == "AC04")
+        self.assertEqual(refused.reason, "account closed")
+
     def test_groups_are_chosen_in_the_form(self):
         form = Form(
             self.env["g2p.reissue"]

@@ -4,6 +4,7 @@ from odoo import Command, api, fields, models
 from odoo.exceptions import UserError
 
 from ..const import DISBURSEMENT_STATES, MAX_REASON
+from ..models.reason_words import without_code
 from ..models.words import money_text, payments_text
 
 
@@ -61,7 +62,7 @@ class Reissue(models.TransientModel):
                         "state": state,
                         "state_label": labels[state],
                         "reason_code": code,
-                        "reason": reason,
+                        "reason": without_code(self.env, code, reason),
                         "payment_count": count,
                         "amount": float(amount),
                         "exact_amount": str(amount),
