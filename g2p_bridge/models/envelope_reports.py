@@ -4,7 +4,7 @@ from odoo import fields, models
 from odoo.tools import SQL
 from odoo.tools.misc import format_date
 
-from ..services.report import COUNT, DAY, MONEY, TEXT, Report, Section
+from ..services.report import COUNT, DAY, MONEY, SENTENCE, TEXT, Report, Section
 
 #: entries to look at that a report lists; the worklist has all
 MOST_ENTRIES = 500
@@ -427,7 +427,7 @@ def _section_of_open_entries(env, entries, currency):
             (env._("Entry"), COUNT),
             (env._("Kind"), TEXT),
             (env._("Amount (%s)", currency.name), MONEY),
-            (env._("Reason"), TEXT),
+            (env._("Reason"), SENTENCE),
         ],
         rows=[
             [

@@ -14,11 +14,12 @@ from reportlab.lib.units import mm
 
 from .pdf import BOLD, QUIET, Column, Paper
 
-TEXT, COUNT, MONEY, DAY = "text", "count", "money", "day"
+#: SENTENCE is text that takes more room
+TEXT, SENTENCE, COUNT, MONEY, DAY = "text", "sentence", "count", "money", "day"
 #: share of the width of a page that a column takes
-_WEIGHTS = {TEXT: 1.5, COUNT: 0.8, MONEY: 1.35, DAY: 0.9}
+_WEIGHTS = {TEXT: 1.5, SENTENCE: 3.2, COUNT: 0.8, MONEY: 1.35, DAY: 0.9}
 #: width of a column in a workbook, in characters
-_CHARACTERS = {TEXT: 26, COUNT: 12, MONEY: 20, DAY: 12}
+_CHARACTERS = {TEXT: 26, SENTENCE: 50, COUNT: 12, MONEY: 20, DAY: 12}
 #: what a spreadsheet takes for the start of a formula, in a text file
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NOT_IN_NAME = re.compile(r"[\[\]:*?/\\']")
@@ -161,7 +162,7 @@ class Formats:
         self._plain, self._bold = (
             {
                 kind: book.add_format({"bold": bold, "num_format": numbers.get(kind, "@")})
-                for kind in (TEXT, COUNT, MONEY, DAY)
+                for kind in (TEXT, SENTENCE, COUNT, MONEY, DAY)
             }
             for bold in (False, True)
         )
