@@ -68,8 +68,9 @@ class DisbursementEnvelope(models.Model):
         """Return the payments that are not paid, a group for each reason, biggest first.
 
         :return: list of dict of ``key``, ``title``, ``state``, ``reason_code``, ``reason``
-            (in words, with the code where it is the bank's), ``has_reason`` (all of the group have this one), ``count``, ``payments``, ``money`` and
-            ``fixes``, as :meth:`_prepare_fixes` has them
+            (in words, with the code where it is the bank's), ``has_reason`` (all of the group have
+            this one), ``count``, ``payments``, ``money`` and ``fixes``, as :meth:`_prepare_fixes`
+            has them
         """
         self.ensure_one()
         whole, rows = ["unknown", "cancelled"], []
