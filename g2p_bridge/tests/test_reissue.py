@@ -456,6 +456,7 @@ class TestReissue(ReissueCase):
 
     def test_a_code_that_came_without_words_is_put_in_words(self):
         self.refused.sudo().reason = False
+        self.env.flush_all()
         groups = self.wizard().group_ids
         refused = groups.filtered(lambda group: group.reason_code == "AC04")
         self.assertEqual(refused.reason, "account closed")
