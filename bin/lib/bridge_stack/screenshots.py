@@ -169,12 +169,23 @@ def main(arguments):
 
 
 def _shrink(target):
-    """Keep the picture with 256 colours, none far from its own: a third of the size."""
-    with Image.open(target) as picture:
-        small = picture.convert("RGB").quantize(
-            256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-        )
-    small.save(target, optimize=True)
+    """Keep the picture with 256 colours: a third of the size.
+
+    The most frequent colours stay exactly as they are (areas), the others are near their own.
+    """
+    with Image.open(target) as file:
+        picture = file.convert("RGB")
+    found = picture.getcolors(picture.width * picture.height)
+    colours = [colour for _count, colour in sorted(found, reverse=True)]
+    palette = colours[:160]
+    if rest := colours[160:]:
+        strip = Image.new("RGB", (len(rest), 1))
+        strip.putdata(rest)
+        few = strip.quantize(96, method=Image.Quantize.MAXCOVERAGE).convert("RGB")
+        palette += [colour for _count, colour in few.getcolors()]
+    book = Image.new("P", (1, 1))
+    book.putpalette([part for colour in palette for part in colour])
+    picture.quantize(palette=book, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
 def _follow_calls(page, open_calls):
