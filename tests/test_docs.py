@@ -105,7 +105,7 @@ def test_every_file_that_is_named_exists(path):
 
 def test_the_readme_leads_to_every_document():
     linked = {target.partition("#")[0] for target in _LINK.findall(text_of("README.md"))}
-    documents = {f"docs/{path.name}" for path in ROOT.glob("docs/*.md")}
+    documents = {str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")}
     assert documents - linked == set()
 
 
