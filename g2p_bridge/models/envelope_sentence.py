@@ -78,7 +78,7 @@ class DisbursementEnvelope(models.Model):
         if self.state == "disbursed":
             return self._sentence_of_disbursed(due)
         if self.state == "disbursing":
-            return "info", self._sentence_of_disbursing(speed)
+            return "danger" if self.unknown_count else "info", self._sentence_of_disbursing(speed)
         return getattr(self, f"_sentence_of_{self.state}")()
 
     def _sentence_of_receiving(self):
@@ -129,7 +129,9 @@ class DisbursementEnvelope(models.Model):
     def _sentence_of_disbursing(self, speed):
         values = {
             "sent": number_text(self.env, self.shipped_count),
-            "payments": payments_text(self.env, self.shipped_count + self.waiting_count),
+            "payments": payments_text(
+                self.env, self.shipped_count + self.unknown_count + self.waiting_count
+            ),
         }
         if self.unknown_count:
             return self.env._(

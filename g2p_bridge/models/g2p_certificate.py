@@ -70,6 +70,8 @@ class Certificate(models.Model):
     paid_amount = fields.Monetary(string="Amount paid", readonly=True)
     reversed_count = fields.Integer(string="Came back", readonly=True)
     reversed_amount = fields.Monetary(string="Amount reversed", readonly=True)
+    unpaid_count = fields.Integer(string="Rejected or not sent", compute="_compute_unpaid")
+    unpaid_amount = fields.Monetary(compute="_compute_unpaid")
     superseded_by_id = fields.Many2one("g2p.certificate", readonly=True)
     superseded_because = fields.Char(readonly=True)
     outdated_because = fields.Char(
@@ -80,6 +82,19 @@ class Certificate(models.Model):
     _preparing_uniq = models.UniqueIndex(
         "(envelope_id) WHERE state = 'preparing'", "A certificate is being prepared already."
     )
+
+    @api.depends(
+        *("payment_count", "paid_count", "reversed_count"),
+        *("amount", "paid_amount", "reversed_amount"),
+    )
+    def _compute_unpaid(self):
+        for certificate in self:
+            certificate.unpaid_count = (
+                certificate.payment_count - certificate.paid_count - certificate.reversed_count
+            )
+            certificate.unpaid_amount = certificate.currency_id.round(
+                certificate.amount - certificate.paid_amount - certificate.reversed_amount
+            )
 
     @api.depends("state", "envelope_id.journal_ids")
     def _compute_outdated_because(self):

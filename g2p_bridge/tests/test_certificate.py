@@ -286,6 +286,22 @@ class TestCertificate(CertificateCase):
         code, said = self.verify(document, "--register", register, "--public-key", key)
         self.assertEqual(code, ALL_HOLDS, said)
 
+    def test_what_is_shown_adds_up(self):
+        envelope = self.ready_envelope(3)
+        first, *others = self.disbursements(envelope)
+        with trap_jobs():
+            self.api.cancel_disbursements([first.disbursement_id], "moved away")
+        self.run_envelope(envelope)
+        self.book([("D", payment) for payment in others])
+        self.give_back(others[0])
+        certificate = self.issue(envelope)
+        shown = [
+            (certificate[f"{part}_count"], certificate[f"{part}_amount"])
+            for part in ("paid", "reversed", "unpaid")
+        ]
+        self.assertEqual(shown, [(1, 100), (1, 100), (1, 100)])
+        self.assertEqual((certificate.payment_count, certificate.amount), (3, 300))
+
     # -- what is open ---------------------------------------------------------------------------
 
     def codes(self, envelope):

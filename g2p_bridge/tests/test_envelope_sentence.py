@@ -90,6 +90,29 @@ class TestEnvelopeSentence(StatementCase):
             self.sentence(envelope, at="2026-11-23 15:00:00")[1], "3 of 6 payments sent."
         )
 
+    def test_payments_of_unknown_outcome_belong_to_the_whole(self):
+        envelope = self.create_full_envelope(6, cycle_code_mnemonic="unknown")
+        journal = self.env["g2p.disbursement.journal"]
+        for source, target, count in (
+            ("received", "resolved", 6),
+            ("resolved", "batched", 6),
+            ("batched", "sent", 4),
+            ("batched", "unknown", 2),
+        ):
+            journal.create(
+                {
+                    "envelope_id": envelope.id,
+                    "source": source,
+                    "target": target,
+                    "disbursement_count": count,
+                    "amount": count * 100,
+                    "created_at": "2026-11-23 10:00:00",
+                }
+            )
+        level, sentence = self.sentence(envelope, state="disbursing")
+        self.assertEqual(level, "danger")
+        self.assertIn("4 of 6 payments sent. Of 2 payments nobody knows", sentence)
+
     def test_disbursed_waits_for_the_statement_and_then_it_is_late(self):
         self.program.disbursement_sla_days = 3
         self.assertEqual(
