@@ -30,14 +30,16 @@ class Studio:
     :param chromium: a running browser of Playwright
     :param stack: a running :class:`~bridge_stack.stack.Stack` with demo data
     :param folder: for the pictures
+    :param inspect: called with each page as it is pictured; returns complaints
 
     :ivar complaints: what went wrong, and what pages wrote into the console
     """
 
-    def __init__(self, chromium, stack, folder):
+    def __init__(self, chromium, stack, folder, inspect=None):
         self.chromium = chromium
         self.stack = stack
         self.folder = folder
+        self.inspect = inspect or (lambda _page: [])
         self.complaints = []
         self._contexts = {}
 
@@ -58,6 +60,7 @@ class Studio:
             target = self.folder / f"{shot.name}.png"
             page.screenshot(path=str(target), full_page=False, animations="disabled")
             _shrink(target)
+            self.complaints += [f"{shot.name}: {line}" for line in self.inspect(page)]
             say(f"picture   {target.name}")
         except BrowserError as error:
             self.complaints.append(f"{shot.name}: {str(error)[:500]}")
@@ -119,7 +122,7 @@ def _chosen(names):
     return [known[name] for name in names] or SHOTS
 
 
-def _takeable(shots):
+def takeable(shots):
     """Return (shots, complaints): without rtlcss Odoo shows Arabic, too, from left to right."""
     if shutil.which("rtlcss"):
         return shots, []
@@ -130,8 +133,12 @@ def _takeable(shots):
     ]
 
 
-def _take_all(shots, folder):
-    """Take the pictures; return what was complained of."""
+def take_all(shots, folder, inspect=None):
+    """Take the pictures; return what was complained of.
+
+    :param list shots: :class:`~bridge_stack.shots.Shot`
+    :param inspect: as of :class:`Studio`
+    """
     folder.mkdir(parents=True, exist_ok=True)
     program = browser.ensure_chromium()
     if not program:
@@ -141,7 +148,7 @@ def _take_all(shots, folder):
     with Stack(workers=0, bank=False, with_demo=True) as stack, sync_playwright() as playwright:
         prepare(stack)
         chromium = playwright.chromium.launch(executable_path=program, args=sandbox)
-        studio = Studio(chromium, stack, folder)
+        studio = Studio(chromium, stack, folder, inspect)
         for shot in shots:
             studio.take(shot)
         chromium.close()
@@ -158,8 +165,8 @@ def main(arguments):
             for shot in shots:
                 say(shot.name)
             return 0
-        shots, complaints = _takeable(shots)
-        complaints += _take_all(shots, options.to)
+        shots, complaints = takeable(shots)
+        complaints += take_all(shots, options.to)
     except BridgeError as error:
         complain(f"screenshots: {error}")
         return 3

@@ -1,0 +1,42 @@
+"""Every screen of the guides: nothing in the console, and nothing that keeps somebody out."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from bridge_stack.screenshots import take_all, takeable
+from bridge_stack.shots import SHOTS
+
+pytestmark = [pytest.mark.stack, pytest.mark.browser]
+
+#: what keeps a person from reading or using a page (WCAG 2.1 A and AA), as axe-core has it
+_OPTIONS = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"],
+    "resultTypes": ["violations"],
+}
+_OURS = "[class*=o_g2p]"
+#: what stands in ours and is Odoo's: its fields, lists, tabs, chatter, and bars
+_ODOOS = (
+    *(".o_field_widget", ".o_clipboard_button", ".o_list_renderer", ".nav"),
+    *(".o-mail-Chatter", ".o_control_panel"),
+)
+_GRAVE = ("serious", "critical")
+
+
+def barriers(page):
+    """Return what axe-core finds grave on a page, a line for each rule and element."""
+    if not page.query_selector(_OURS):
+        return []
+    context = {"include": [[_OURS]], "exclude": [[selector] for selector in _ODOOS]}
+    found = Axe().run(page, context=context, options=_OPTIONS)
+    return [
+        f"{rule['id']}: {node['html'][:160]}"
+        for rule in found.response["violations"]
+        if rule["impact"] in _GRAVE
+        for node in rule["nodes"]
+    ]
+
+
+def test_no_screen_complains_or_keeps_anybody_out(tmp_path):
+    shots, _left_out = takeable(SHOTS)
+    assert take_all(shots, tmp_path, barriers) == []
+    assert {path.stem for path in tmp_path.iterdir()} >= {shot.name for shot in shots}
