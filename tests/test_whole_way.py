@@ -86,12 +86,22 @@ def assert_ledger_ties(world):
     assert world.differences() == []
 
 
+def jobs_under_way(stack):
+    with stack.postgres.cursor(stack.db) as cursor:
+        cursor.execute("SELECT count(*) FROM queue_job WHERE state IN ('enqueued', 'started')")
+        [count] = cursor.fetchone()
+        return count
+
+
 @contextmanager
 def quiet(stack, levels=LEVELS):
     """Assert that the server has nothing to complain of while the block runs.
 
+    What other tests left behind is theirs: it begins when no job is under way.
+
     :param levels: what is a complaint; our refusals are warnings in Odoo's log
     """
+    stack.wait_until(lambda: not jobs_under_way(stack), DEADLINE_S, "end of all jobs")
     log = stack.log("server")
     start = log.stat().st_size
     yield
