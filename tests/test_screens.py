@@ -42,7 +42,7 @@ def out_of_reach(page):
     """Return what of an open dialog the Tab key does not come to, a line each.
 
     Not of the progress of a bulk action: it is drawn anew while it is looked at, which takes the
-    focus out of the dialog. Escape and Alt+X close it all the same.
+    focus out of the dialog. Escape closes it all the same.
     """
     if not page.query_selector(".modal .modal-footer"):
         return []
