@@ -33,6 +33,7 @@ ERROR_SENTENCES = {
     "TOO_MANY_DISBURSEMENTS_IN_CALL": "At most %s rows are taken in one call: send the rest in further calls.",
     "IDEMPOTENCY_KEY_REUSED": "This idempotency_key came before with other content: use a new key for new content.",
     "INVALID_IDEMPOTENCY_KEY": "The idempotency_key must be a text of 1 to 128 characters.",
+    "INVALID_BRIEF": "The argument brief must be true or false.",
     "INVALID_REASON": "The reason must be a text of at most 500 characters.",
     "DISBURSEMENT_ENVELOPE_COMPLETE": "The envelope has all its disbursements: it takes no more and cannot be amended.",
     "DISBURSEMENT_ENVELOPE_DISBURSEMENT_STARTED": "Money of this envelope may have moved: it can no longer be cancelled.",

@@ -16,6 +16,7 @@ _IMAGES = project() / "docs" / "images"
 _RATES = (
     ("intake_jsonrpc_1000", 1),
     ("intake_jsonrpc_1000", 4),
+    ("intake_jsonrpc_1000_brief", 4),
     ("resolve_local", None),
     ("resolve_g2p_connect", None),
     ("dispatch", None),

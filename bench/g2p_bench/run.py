@@ -16,7 +16,7 @@ from g2p_bench.system import System
 
 #: what --stages takes, with the stages of each
 GROUPS = {
-    "intake": tuple(f"intake_{door}_{n}" for door in ("jsonrpc", "json2") for n in intake.SIZES),
+    "intake": intake.names("jsonrpc") + intake.names("json2"),
     "resolve": ("resolve_local", "resolve_g2p_connect"),
     "dispatch": ("way_intake", "dispatch"),
     "statement": ("statement_parse", "statement_store", "statement_match"),

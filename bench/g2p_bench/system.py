@@ -105,7 +105,7 @@ class System:
         )
         return Envelope(envelope_id, name)
 
-    def send(self, door, envelope, count, *, per_call=1000, clients=4):
+    def send(self, door, envelope, count, *, per_call=1000, clients=4, brief=False):
         """Send the rows 1 to ``count``; return the :class:`~g2p_bench.clients.Calls`."""
         requests = [
             door.request(
@@ -114,6 +114,7 @@ class System:
                 disbursement_envelope_id=envelope.name,
                 disbursements=[row(n) for n in range(start, min(start + per_call, count + 1))],
                 idempotency_key=f"{envelope.name}-{start}",
+                brief=brief,
             )
             for start in range(1, count + 1, per_call)
         ]

@@ -11,6 +11,7 @@ from odoo.tools import SQL
 from ..const import MAX_CHANGES, MAX_COUNT, MAX_REFERENCE
 from ..services import canonical
 from ..services.api_answers import (
+    brief_rows_answer,
     change_answer,
     error_recon_answer,
     recon_answer,
@@ -57,7 +58,7 @@ class Bridge(models.AbstractModel):
 
     @api.model
     def create_disbursements(
-        self, disbursement_envelope_id=None, disbursements=None, idempotency_key=None
+        self, disbursement_envelope_id=None, disbursements=None, idempotency_key=None, brief=False
     ):
         """Add disbursements to an envelope: all rows of the call, or none.
 
@@ -67,15 +68,20 @@ class Bridge(models.AbstractModel):
         :param list disbursements: dicts of ``mis_reference_number``, ``beneficiary_id``,
             ``beneficiary_name``, ``disbursement_amount``, ``narrative``
         :param str idempotency_key: a repeat with the same key and content gets the first answer
+        :param bool brief: answer references and ids only, which a call of 1,000 rows does in a
+            fifth of the bytes
         :return: list of the rows with their ``disbursement_id``, in the order of the call
         """
         self = self._for_caller(PBMS_GROUP)
         self._check_idempotency_key(idempotency_key)
+        if not is_left_out(brief) and brief is not True:
+            raise BridgeError("INVALID_BRIEF")
         envelope, *facts = self._find_envelope_with(
             disbursement_envelope_id, _intake_facts(idempotency_key)
         )
+        answer = brief_rows_answer if brief else rows_answer
         return self._take_disbursements(
-            envelope, IntakeFacts(*facts), disbursements, idempotency_key
+            envelope, IntakeFacts(*facts), disbursements, idempotency_key, answer
         )
 
     @api.model
@@ -173,7 +179,13 @@ class Bridge(models.AbstractModel):
 
     @api.private
     def _take_disbursements(
-        self, envelope, facts, disbursements, idempotency_key, cause="create_disbursements"
+        self,
+        envelope,
+        facts,
+        disbursements,
+        idempotency_key,
+        answer=brief_rows_answer,
+        cause="create_disbursements",
     ):
         """Add rows to an envelope, all or none: the one way in, for the API and for files.
 
@@ -181,6 +193,7 @@ class Bridge(models.AbstractModel):
         stores nothing.
 
         :param IntakeFacts facts: read in this transaction
+        :param answer: makes the answer, as :func:`.rows_answer` does
         :param str cause: what brought them, for the journal
         :return: as :meth:`create_disbursements`
         """
@@ -188,7 +201,7 @@ class Bridge(models.AbstractModel):
         digest = canonical.rows_hash(rows) if idempotency_key else None
         # what is booked from now on is seen by _book_intake, under the envelope's lock
         if self._is_same_content(facts.content_hash, digest):
-            return self._known_rows_answer(envelope, rows)
+            return self._known_rows_answer(envelope, rows, answer)
         received_at = fields.Datetime.now()
         ids = new_ids(len(rows))
         try:
@@ -199,9 +212,9 @@ class Bridge(models.AbstractModel):
             with self._beside(envelope) as beside:
                 known = self._books(beside, idempotency_key).content_hash
             if self._is_same_content(known, digest):
-                return self._known_rows_answer(envelope, rows)
+                return self._known_rows_answer(envelope, rows, answer)
             raise self._duplicates_error(envelope, rows) from None
-        return ready_made(rows_answer(facts.envelope_id, rows, ids, timestamp(received_at)))
+        return ready_made(answer(facts.envelope_id, rows, ids, timestamp(received_at)))
 
     @api.private
     def _facts_of(self, envelope, idempotency_key):
@@ -246,7 +259,7 @@ class Bridge(models.AbstractModel):
             raise BridgeError("IDEMPOTENCY_KEY_REUSED")
         return bool(known)
 
-    def _known_rows_answer(self, envelope, rows):
+    def _known_rows_answer(self, envelope, rows, answer):
         references = [row[0] for row in rows]
         with own_cursor(self.env) as cr:
             cr.execute(
@@ -257,7 +270,7 @@ class Bridge(models.AbstractModel):
             known = {reference: (given_id, at) for reference, given_id, at in cr.fetchall()}
         received_at = timestamp(known[references[0]][1])
         ids = [known[reference][0] for reference in references]
-        return ready_made(rows_answer(envelope.disbursement_envelope_id, rows, ids, received_at))
+        return ready_made(answer(envelope.disbursement_envelope_id, rows, ids, received_at))
 
     def _duplicates_error(self, envelope, rows):
         """Return the error that names the rows whose reference the envelope has already."""

@@ -32,6 +32,14 @@ def rows_answer(envelope_id, rows, ids, received_at):
     ]
 
 
+def brief_rows_answer(_envelope_id, rows, ids, _received_at):
+    """Return of :func:`rows_answer` what the caller does not know yet."""
+    return [
+        {"mis_reference_number": row[0], "disbursement_id": given_id}
+        for given_id, row in zip(ids, rows, strict=True)
+    ]
+
+
 def change_answer(row):
     return {
         "disbursement_id": row["disbursement_id"],

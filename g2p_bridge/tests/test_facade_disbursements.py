@@ -25,6 +25,30 @@ class TestCreateDisbursements(BridgeCommon):
         )
         self.assertEqual(row["response_error_codes"], [])
 
+    def test_a_brief_answer_has_the_two_ids_of_each_row_also_when_it_is_repeated(self):
+        envelope = self.create_envelope()
+        given = self.send(envelope, self.rows(), idempotency_key="K", brief=True)
+        stored = self.disbursements(envelope)
+        self.assertEqual(
+            given,
+            [
+                {"mis_reference_number": reference, "disbursement_id": given_id}
+                for reference, given_id in zip(
+                    ("MIS1", "MIS2", "MIS3"), stored.mapped("disbursement_id"), strict=True
+                )
+            ],
+        )
+        again = self.send(envelope, self.rows(), idempotency_key="K", brief=True)
+        self.assertEqual(again, given)
+        whole = self.send(envelope, self.rows(), idempotency_key="K")
+        self.assertEqual(whole[0]["receipt_time_stamp"][:2], "20")
+
+    def test_brief_is_true_or_false(self):
+        envelope = self.create_envelope()
+        for wrong in ("yes", 1, ["brief"]):
+            self.assertRefused("INVALID_BRIEF", self.send, envelope, self.rows(), brief=wrong)
+        self.assertFalse(self.disbursements(envelope))
+
     def test_number_and_sum_together_complete_the_envelope(self):
         envelope = self.create_envelope()
         self.send(envelope, self.rows(2))
