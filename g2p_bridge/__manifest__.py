@@ -10,6 +10,7 @@
         "python": [
             "arabic-reshaper",
             "cryptography",
+            "lxml",
             "mt-940",
             "openpyxl",
             "python-bidi",

@@ -53,7 +53,7 @@ ERROR_SENTENCES = {
     "STATUS_CONTRADICTS": "The disbursement is in a state that this status contradicts; an officer has been told.",
 }
 
-#: MT940 entries that do not simply reconcile (OpenG2P's first three)
+#: entries of statements that do not simply reconcile (OpenG2P's first three)
 LINE_REASONS = [
     ("INVALID_DISBURSEMENT_ID", "No payment of ours has this reference"),
     ("DUPLICATE_DISBURSEMENT", "Payment was debited before"),

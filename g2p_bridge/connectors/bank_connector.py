@@ -2,7 +2,7 @@ import requests
 
 from odoo import api, models
 
-from ..services import disbursement_id, mt940
+from ..services import disbursement_id, statement_file
 from . import http, signing
 from .errors import BankOutcomeUnknown, BankUnavailable
 
@@ -110,21 +110,24 @@ class BankConnector(models.AbstractModel):
 
     @api.private
     def parse_statement(self, content):
-        """Read a file of statements: MT940, unless the bank addon knows another format.
+        """Read a file of statements: MT940 or ISO 20022 camt, which its bytes tell apart.
+
+        A bank addon that knows another format overrides it, and calls this for the others.
 
         :param bytes content: the file as uploaded
         :return: list of Statement
         :raise StatementInvalid: it cannot be booked as it is
         """
-        return mt940.parse(content)
+        return statement_file.parse(content)
 
     @api.private
     def retrieve_disbursement_id(self, entry):
         """Return the disbursement id in a statement entry, or an empty string.
 
-        The customer reference (:61: subfield 7) as a whole, in capitals or not: a longer reference
-        that begins like one of ours is somebody else's. Where that is no valid id (NONREF), the one
-        id that is a word of its own in subfields 8 and 9 and in :86:; of two ids, neither.
+        The customer reference (:61: subfield 7, EndToEndId) as a whole, in capitals or not: a
+        longer reference that begins like one of ours is somebody else's. Where that is no valid id
+        (NONREF), the one id that is a word of its own in subfields 8 and 9 and in :86:; of two ids,
+        neither.
 
         :param StatementEntry entry: the entry
         """
@@ -140,19 +143,23 @@ class BankConnector(models.AbstractModel):
     def retrieve_beneficiary_name(self, entry):
         """Return whom the bank names in a statement entry, or an empty string.
 
-        MT940 has no field for it, so this knows none; a bank addon reads its bank's :86: lines.
+        ISO 20022 has a field for it. MT940 has none; a bank addon reads its bank's :86: lines.
 
         :param StatementEntry entry: the entry
         """
-        return ""
+        return entry.counterparty_name
 
     @api.private
     def retrieve_reversal_reason(self, entry):
-        """Return why a payment came back: the last line of :86: that is not empty.
+        """Return why a payment came back: the code of ISO 20022 (RtrInf), where there is one.
+
+        Else the last line of :86: that is not empty.
 
         :param StatementEntry entry: an entry that brings money back
         """
-        return next((line.strip() for line in reversed(entry.narrative) if line.strip()), "")
+        return entry.return_reason_code or next(
+            (line.strip() for line in reversed(entry.narrative) if line.strip()), ""
+        )
 
     # -- hooks for bank addons ------------------------------------------------------------------
 

@@ -103,14 +103,23 @@ class Acknowledgement:
     rejected: tuple[PaymentStatus, ...] = ()
 
 
+STATEMENT = "statement"  # of a time, with the balances before and after it
+NOTIFICATION = "notification"  # camt.054: single entries, ahead of their statement
+REPORT = "report"  # camt.052: the entries of a day that is not over
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """One statement of one account (MT940 :20: to :62:), pages joined."""
+    """One statement of one account (MT940 :20: to :62:, camt.053 Stmt), pages joined.
 
-    reference: str  # :20:
-    account_number: str = field(repr=False)  # :25:
-    number: str = ""  # :28C: before the slash
-    sequence: str = ""  # :28C: after it, of the last page
+    Of a notification or report (camt.054 Ntfctn, camt.052 Rpt) both balances are zero: it has
+    none that count, and ties always.
+    """
+
+    reference: str  # :20:, Id
+    account_number: str = field(repr=False)  # :25:, Acct
+    number: str = ""  # :28C: before the slash, LglSeqNb or ElctrncSeqNb
+    sequence: str = ""  # :28C: after it, PgNb; of the last page
     first_sequence: str = ""  # of the first page, where there are several
     currency: str
     opening_balance: Decimal  # signed: a debit balance is negative
@@ -119,8 +128,12 @@ class Statement:
     closing_date: date | None = None
     #: of StatementEntry: a tuple will do, PackedEntries take less memory
     entries: Sequence = ()
+    kind: str = STATEMENT  # or NOTIFICATION or REPORT
+    left_out_count: int = 0  # entries that are not booked yet: they are none of ``entries``
 
     @property
     def difference(self):
         """Closing balance less opening balance and entries: zero when the statement ties."""
+        if self.kind != STATEMENT:
+            return Decimal(0)
         return self.closing_balance - self.opening_balance - total_of(self.entries)

@@ -3,7 +3,7 @@
 import marshal
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -12,27 +12,48 @@ from functools import lru_cache
 _PACK_SIZE = 1000
 #: the fastest level: texts of statements repeat themselves so much that it takes them to a fifth
 _LEVEL = 1
+#: details of an entry that has none
+_NO_DETAILS = ("", "", "", 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementEntry:
-    """One entry of a statement (MT940 :61: with its :86:)."""
+    """One entry of a statement (MT940 :61: with its :86:, camt.053 Ntry or one of its TxDtls).
+
+    The fields after ``supplementary_details`` are what only ISO 20022 has in fields of its own.
+    """
 
     sequence: int  # 1-based position in its statement
-    mark: str  # D, C, RD or RC (MT940 :61: subfield 3)
+    mark: str  # D, C, RD or RC (MT940 :61: subfield 3; CdtDbtInd with RvslInd)
     amount: Decimal  # always positive; the mark says the direction
     value_date: date
     entry_date: date | None = None
-    customer_reference: str = ""  # subfield 7
-    bank_reference: str = ""  # subfield 8
-    transaction_type: str = ""  # subfield 6, e.g. NTRF
-    narrative: tuple[str, ...] = ()  # lines of :86:, empty ones kept
-    supplementary_details: str = ""  # subfield 9
+    customer_reference: str = ""  # subfield 7, EndToEndId
+    bank_reference: str = ""  # subfield 8, AcctSvcrRef or NtryRef
+    transaction_type: str = ""  # subfield 6, e.g. NTRF; BkTxCd, e.g. PMNT/ICDT/ESCT
+    narrative: tuple[str, ...] = ()  # lines of :86:, empty ones kept; Ustrd, AddtlTxInf
+    supplementary_details: str = ""  # subfield 9, InstrId, TxId
+    counterparty_name: str = field(default="", repr=False)  # Cdtr of a debit or return
+    return_reason_code: str = field(default="", repr=False)  # RtrInf/Rsn, e.g. AC04
+    return_reason: str = field(default="", repr=False)  # RtrInf/AddtlInf
+    #: of a batch that the bank did not take apart: it is of no payment of ours as a whole
+    transaction_count: int = field(default=1, repr=False)
 
     @property
     def signed_amount(self):
         """What the entry adds to the balance of the account."""
         return _signed(self.mark, self.amount)
+
+    @property
+    def details(self):
+        """The fields that only ISO 20022 has; empty where they are, as in every MT940."""
+        values = (
+            self.counterparty_name,
+            self.return_reason_code,
+            self.return_reason,
+            self.transaction_count,
+        )
+        return () if values == _NO_DETAILS else values
 
 
 class PackedEntries(Sequence):
@@ -65,10 +86,15 @@ class PackedEntries(Sequence):
         transaction_type="",
         narrative=(),
         supplementary_details="",
+        counterparty_name="",
+        return_reason_code="",
+        return_reason="",
+        transaction_count=1,
     ):
         """Add an entry; the arguments are the fields of a :class:`StatementEntry`."""
         self.total += _signed(mark, amount)
         self.decimals = max(self.decimals, -amount.as_tuple().exponent)
+        details = (counterparty_name, return_reason_code, return_reason, transaction_count)
         self._open.append(
             (
                 mark,
@@ -80,6 +106,7 @@ class PackedEntries(Sequence):
                 transaction_type,
                 tuple(narrative),
                 supplementary_details,
+                () if details == _NO_DETAILS else details,
             )
         )
         if len(self._open) >= _PACK_SIZE:
@@ -87,10 +114,15 @@ class PackedEntries(Sequence):
 
     def extend(self, other):
         """Add the entries of another one, behind ours."""
-        self._pack()
-        other._pack()
-        self._packs += other._packs
-        self._packed_count += other._packed_count
+        if other._packs:
+            self._pack()
+            other._pack()
+            self._packs += other._packs
+            self._packed_count += other._packed_count
+        else:  # a few: in a pack of their own they would be packed in vain
+            self._open += other._open
+            if len(self._open) >= _PACK_SIZE:
+                self._pack()
         self.total += other.total
         self.decimals = max(self.decimals, other.decimals)
 
@@ -161,9 +193,19 @@ def _unpacked(pack):
 
 
 def _entry(sequence, values):
-    mark, amount, value_date, entry_date, reference, bank_reference, kind, narrative, details = (
-        values
-    )
+    (
+        mark,
+        amount,
+        value_date,
+        entry_date,
+        reference,
+        bank_reference,
+        kind,
+        narrative,
+        supplementary,
+        details,
+    ) = values
+    name, reason_code, reason, count = details or _NO_DETAILS
     return StatementEntry(
         sequence=sequence,
         mark=mark,
@@ -174,7 +216,11 @@ def _entry(sequence, values):
         bank_reference=bank_reference,
         transaction_type=kind,
         narrative=narrative,
-        supplementary_details=details,
+        supplementary_details=supplementary,
+        counterparty_name=name,
+        return_reason_code=reason_code,
+        return_reason=reason,
+        transaction_count=count,
     )
 
 

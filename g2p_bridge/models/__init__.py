@@ -23,6 +23,7 @@ from . import (
     statement_numbers,
     statement_due,
     pipeline_statement,
+    statement_ahead,
     statement_upload,
     match_candidates,
     g2p_reissue,

@@ -97,7 +97,11 @@ class FundingAccount(models.Model):
     def _compute_last_statement(self):
         last = dict(
             self.env["g2p.account.statement"]._read_group(
-                [("account_id", "in", self.ids), ("state", "!=", "dismissed")],
+                [
+                    ("account_id", "in", self.ids),
+                    ("kind", "=", "statement"),
+                    ("state", "!=", "dismissed"),
+                ],
                 ["account_id"],
                 ["closing_date:max"],
             )

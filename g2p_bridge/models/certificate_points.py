@@ -80,6 +80,13 @@ class DisbursementEnvelope(models.Model):
             [(amount,)] = entries._read_group(domain, [], ["amount:sum"])
             sentence = self.env._("Entries of its payments on a statement that are to be looked at")
             points.append(self._open_point("ENTRIES", sentence, count, amount))
+        ahead = [("envelope_id", "=", self.id), ("is_unconfirmed", "=", True)]
+        if count := entries.search_count(ahead):
+            [(amount,)] = entries._read_group(ahead, [], ["amount:sum"])
+            sentence = self.env._(
+                "Debits and returns that the bank told ahead, on no statement yet"
+            )
+            points.append(self._open_point("UNCONFIRMED", sentence, count, amount))
         statements = self._certified_statements()
         if waiting := self._statements_not_booked(statements):
             sentence = self.env._("Statements of the time that are not booked yet")
@@ -135,6 +142,10 @@ class DisbursementEnvelope(models.Model):
             return envelope.action_view_disbursements()
         actions = {
             "ENTRIES": ("g2p_account_statement_line_action", self._open_entries_domain()),
+            "UNCONFIRMED": (
+                "g2p_account_statement_line_action",
+                [("envelope_id", "=", self.id), ("is_unconfirmed", "=", True)],
+            ),
             "DIFFERENCES": (
                 "g2p_ledger_difference_action",
                 [("envelope_id", "=", self.id), ("is_gone", "=", False)],

@@ -167,7 +167,11 @@ class DisbursementEnvelope(models.Model):
     def _statements_of_entries(self):
         """Return [(statement, {outcome: (count, amount)})] of the entries of the payments."""
         rows = self.env["g2p.account.statement.line"]._read_group(
-            [("envelope_id", "=", self.id), ("outcome", "in", ["reconciled", "reversed"])],
+            [
+                ("envelope_id", "=", self.id),
+                ("outcome", "in", ["reconciled", "reversed"]),
+                ("is_unconfirmed", "=", False),
+            ],
             ["statement_id", "outcome"],
             ["__count", "amount:sum"],
         )
@@ -209,6 +213,23 @@ class DisbursementEnvelope(models.Model):
                 (self.env._("Difference (%s)", name), MONEY),
             ],
             rows=rows,
+            note=self._note_of_unconfirmed(),
+        )
+
+    def _note_of_unconfirmed(self):
+        """Say how much of our books rests on notifications alone."""
+        [(count, amount)] = self.env["g2p.account.statement.line"]._read_group(
+            [("envelope_id", "=", self.id), ("is_unconfirmed", "=", True)],
+            [],
+            ["__count", "amount:sum"],
+        )
+        if not count:
+            return ""
+        return self.env._(
+            "%(count)s entries of %(amount)s in all were told ahead by the bank, and stand on no "
+            "statement yet.",
+            count=count,
+            amount=self._report_amount(amount),
         )
 
     def _section_of_statements(self, statements):

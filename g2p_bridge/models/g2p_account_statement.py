@@ -22,19 +22,35 @@ class AccountStatement(models.Model):
     }
 
     name = fields.Char(string="Statement ID", required=True, readonly=True, copy=False)
+    kind = fields.Selection(
+        [
+            ("statement", "Statement"),
+            ("notification", "Notification"),
+            ("report", "Interim report"),
+        ],
+        required=True,
+        readonly=True,
+        default="statement",
+        help="A notification (camt.054) and an interim report (camt.052) tell of entries ahead of "
+        "their statement. They have no balances; what they book waits for the statement to show "
+        "it as well.",
+    )
     account_id = fields.Many2one(
         "g2p.funding.account", required=True, readonly=True, index=True, ondelete="restrict"
     )
     bank_id = fields.Many2one(related="account_id.bank_id", store=True)
     company_id = fields.Many2one(related="account_id.company_id", store=True)
     currency_id = fields.Many2one(related="account_id.currency_id")
-    reference = fields.Char(readonly=True, help="The bank's reference (MT940 :20:).")
-    statement_number = fields.Char(readonly=True, help="MT940 :28C: before the slash.")
+    reference = fields.Char(readonly=True, help="The bank's reference (MT940 :20:, camt Id).")
+    statement_number = fields.Char(
+        readonly=True,
+        help="MT940 :28C: before the slash; camt LglSeqNb, ElctrncSeqNb or, without one, Id.",
+    )
     first_sequence_number = fields.Char(
-        readonly=True, help="MT940 :28C: after the slash, of the first page."
+        readonly=True, help="MT940 :28C: after the slash, camt PgNb; of the first page."
     )
     sequence_number = fields.Char(
-        readonly=True, help="MT940 :28C: after the slash, of the last page."
+        readonly=True, help="MT940 :28C: after the slash, camt PgNb; of the last page."
     )
     opening_date = fields.Date(readonly=True)
     opening_balance = fields.Monetary(readonly=True)
@@ -44,6 +60,12 @@ class AccountStatement(models.Model):
         readonly=True, help="Closing balance less opening balance and entries; zero when it ties."
     )
     is_tied = fields.Boolean(string="Ties", readonly=True)
+    left_out_count = fields.Integer(
+        string="Left out",
+        readonly=True,
+        help="Entries of the file that the bank has not booked (pending, or for information): "
+        "they are not kept, and count for nothing.",
+    )
     continuity_note = fields.Char(
         string="Gap",
         compute="_compute_continuity_note",
@@ -91,6 +113,8 @@ class AccountStatement(models.Model):
         "UNIQUE (content_sha256, position)", "This file was uploaded before."
     )
     _unprocessed_idx = models.Index("(account_id, id) WHERE state = 'received'")
+    #: ahead of their statement
+    _ahead_idx = models.Index("(account_id, id) WHERE kind <> 'statement'")
 
     @api.depends("line_ids.outcome", "line_ids.is_handled")
     def _compute_line_counts(self):
@@ -113,11 +137,15 @@ class AccountStatement(models.Model):
             statement.line_count = counts.get(statement, 0)
             statement.problem_count = problems.get(statement, 0)
 
-    @api.depends("account_id", "statement_number", "sequence_number", "name")
+    @api.depends("account_id", "statement_number", "sequence_number", "name", "kind")
+    @api.depends_context("lang")
     def _compute_display_name(self):
+        kinds = dict(self._fields["kind"]._description_selection(self.env))
         for statement in self:
             number = "/".join(filter(None, (statement.statement_number, statement.sequence_number)))
-            statement.display_name = f"{statement.account_id.name} {number or statement.name}"
+            kind = "" if statement.kind == "statement" else f" ({kinds[statement.kind]})"
+            name = f"{statement.account_id.name} {number or statement.name}"
+            statement.display_name = name + kind
 
     @api.ondelete(at_uninstall=False)
     def _unlink_never(self):
@@ -178,8 +206,10 @@ class AccountStatementLine(models.Model):
     currency_id = fields.Many2one(related="statement_id.currency_id")
     value_date = fields.Date(readonly=True)
     entry_date = fields.Date(readonly=True)
-    customer_reference = fields.Char(readonly=True, help="MT940 :61: subfield 7")
-    bank_reference = fields.Char(readonly=True, help="MT940 :61: subfield 8")
+    customer_reference = fields.Char(readonly=True, help="MT940 :61: subfield 7, camt EndToEndId")
+    bank_reference = fields.Char(
+        readonly=True, help="MT940 :61: subfield 8, camt AcctSvcrRef or NtryRef"
+    )
     narrative = fields.Text(readonly=True, groups="g2p_bridge.group_account_viewer")
     narrative_masked = fields.Text(
         string="Text of the bank", compute="_compute_narrative_masked", compute_sudo=True
@@ -189,12 +219,21 @@ class AccountStatementLine(models.Model):
     )
     beneficiary_name_from_bank = fields.Char(readonly=True)
     reversal_reason = fields.Char(readonly=True)
+    reversal_details = fields.Char(
+        string="Reason in words", readonly=True, help="What the bank adds to the reason."
+    )
+    transaction_count = fields.Integer(
+        string="Transactions",
+        readonly=True,
+        help="Of a batch that the bank did not take apart: how many transactions it is of.",
+    )
     outcome = fields.Selection(
         [
             ("pending", "To be matched"),
             ("reconciled", "Debit of a payment"),
             ("reversed", "Return of a payment"),
             ("error", "To be looked at"),
+            ("noted", "Noted, counts for nothing"),
         ],
         required=True,
         readonly=True,

@@ -1,4 +1,4 @@
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
@@ -90,6 +90,7 @@ class Attention(models.Model):
             ("statement_gap", "Gap between statements"),
             ("statement_held", "Statement held"),
             ("statement_late", "Statement late"),
+            ("statement_unconfirmed", "Told ahead, on no statement"),
             ("statement_untied", "Statement does not tie"),
             ("stopped", "Envelope stopped"),
         ],
@@ -166,6 +167,7 @@ class Attention(models.Model):
             self._query_untied(),
             self._query_gaps(),
             self._query_late(),
+            self._query_unconfirmed(),
             self._query_differences(),
         ]
 
@@ -425,6 +427,43 @@ class Attention(models.Model):
             statement_id=SQL("s.id"),
             since=SQL("s.uploaded_at"),
             mark=SQL("gap.note"),
+        )
+
+    def _query_unconfirmed(self):
+        """What was told ahead and should stand on a statement by now, until somebody accepts that.
+
+        By then a later statement was booked, or as many days went by as a statement may take.
+        """
+        days = self.env["g2p.bridge"]._parameter("disbursement_sla_days")
+        return self._case_query(
+            "statement_unconfirmed",
+            SQL("l.statement_id::text"),
+            SQL(
+                """
+                (SELECT n.statement_id, count(*) AS n, sum(n.amount) AS amount
+                   FROM g2p_account_statement_line n
+                   JOIN g2p_account_statement ns ON ns.id = n.statement_id
+                   JOIN g2p_disbursement_envelope e ON e.id = n.envelope_id
+                   LEFT JOIN (SELECT account_id, max(closing_date) AS day
+                                FROM g2p_account_statement
+                               WHERE kind = 'statement' AND state = 'processed'
+                               GROUP BY account_id) last ON last.account_id = ns.account_id
+                  WHERE n.is_unconfirmed AND %(sees)s
+                    AND (ns.uploaded_at < %(since)s
+                         OR coalesce(n.entry_date, n.value_date) < last.day)
+                  GROUP BY n.statement_id) l
+                  JOIN g2p_account_statement s ON s.id = l.statement_id
+                  JOIN g2p_funding_account a ON a.id = s.account_id
+                """,
+                sees=self._sees(SQL("e.program_id")),
+                since=fields.Datetime.now() - timedelta(days=days),
+            ),
+            **_OF_ACCOUNT,
+            statement_id=SQL("l.statement_id"),
+            amount=SQL("l.amount"),
+            payment_count=SQL("l.n"),
+            since=SQL("s.uploaded_at"),
+            mark=SQL("l.n || ' / ' || l.amount"),
         )
 
     def _query_late(self):
@@ -702,6 +741,14 @@ class Attention(models.Model):
             reason=self.statement_id.continuity_note or "",
         )
 
+    def _sentence_statement_unconfirmed(self):
+        return self.env._(
+            "%(statement)s told of %(count)s entries, %(amount)s, that no statement shows",
+            statement=self.statement_id.display_name,
+            count=self._count_in_words(),
+            amount=self._amount_in_words(),
+        )
+
     def _sentence_statement_late(self):
         return self.env._(
             "No statement of %(account)s: it was due on %(day)s",
@@ -728,6 +775,10 @@ class Attention(models.Model):
             return self._action_payments()
         if self.kind.startswith("entry_"):
             return self._action_entries()
+        if self.kind == "statement_unconfirmed":
+            action = self._action_of("g2p_account_statement_line_action")
+            domain = [("statement_id", "=", self.statement_id.id), ("is_unconfirmed", "=", True)]
+            return {**action, "domain": domain, "context": {"g2p_one_statement": True}}
         if self.kind == "books_differ":
             action = self._action_of("g2p_ledger_difference_action")
             domain = [("rule", "=", self.reason_code), ("envelope_id", "=", self.envelope_id.id)]
@@ -844,7 +895,13 @@ class Attention(models.Model):
 
     def action_upload(self):
         """Upload the statement that is missing."""
-        self._of_kind("statement_late", "statement_gap", "statement_held", "statement_untied")
+        self._of_kind(
+            "statement_gap",
+            "statement_held",
+            "statement_late",
+            "statement_unconfirmed",
+            "statement_untied",
+        )
         return self._action_of("g2p_upload_statement_action")
 
     def action_decide(self):
@@ -889,7 +946,9 @@ class Attention(models.Model):
 
     def action_accept(self):
         """Accept the statements as they are: in a wizard that asks why."""
-        return self._action_decision("accept", "statement_gap", "statement_untied")
+        return self._action_decision(
+            "accept", "statement_gap", "statement_unconfirmed", "statement_untied"
+        )
 
     def action_dispute(self):
         """Note that the bank was asked to put the amount right: in a wizard that asks why."""

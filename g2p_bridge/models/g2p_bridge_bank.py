@@ -2,7 +2,9 @@ from odoo import api, models
 from odoo.http import request
 from odoo.tools import SQL
 
+from ..connectors.errors import StatementInvalid
 from ..const import MAX_REFERENCE
+from ..services import statement_file
 from ..services.api_rows import FITTING_STATES, id_error, update_codes
 from ..services.field_rules import is_text
 from .g2p_bridge import BANK_GROUP
@@ -20,7 +22,7 @@ class Bridge(models.AbstractModel):
 
     @api.model
     def upload_mt940(self, statement=None, filename=None):
-        """Take a statement of one or more funding accounts (MT940).
+        """Take statements of one or more funding accounts: MT940, camt.053, camt.054, camt.052.
 
         The file is checked at once; its entries are matched by a job. The same file again gets
         the first answer.
@@ -28,14 +30,18 @@ class Bridge(models.AbstractModel):
         :param str statement: the file's text
         :param str filename: its name
         :return: dict of ``statement_id`` and ``statements``: list of dicts of ``statement_id``,
-            ``statement_number``, ``statement_sequence``, ``status`` (received, held, processed,
-            dismissed) and ``hold_reason``
+            ``kind`` (statement, notification, report), ``statement_number``,
+            ``statement_sequence``, ``status`` (received, held, processed, dismissed) and
+            ``hold_reason``
         """
         self = self._for_caller(BANK_GROUP)
         self._admit_upload()
         if not isinstance(statement, str) or not statement.strip():
             raise BridgeError("INVALID_STATEMENT", "it is empty")
-        content = statement.encode("utf-8", "surrogatepass")
+        try:
+            content = statement_file.to_bytes(statement)
+        except StatementInvalid as error:
+            raise BridgeError("INVALID_STATEMENT", error) from error
         return self._upload_statement(content, filename)
 
     @api.private
@@ -62,6 +68,7 @@ class Bridge(models.AbstractModel):
             "statements": [
                 {
                     "statement_id": record.name,
+                    "kind": record.kind,
                     "statement_number": record.statement_number or "",
                     "statement_sequence": record.sequence_number or "",
                     "status": record.state,

@@ -26,8 +26,8 @@ class FundingAccount(models.Model):
     account_number = fields.Char(
         required=True,
         groups="g2p_bridge.group_account_viewer",
-        help="As the bank writes it in its statements (MT940 field 25), without blanks. Others see"
-        " its last digits only.",
+        help="As the bank writes it in its statements (MT940 field 25, camt IBAN or Othr), without "
+        "blanks. Others see its last digits only.",
     )
     account_masked = fields.Char(
         string="Account", compute="_compute_account_masked", compute_sudo=True

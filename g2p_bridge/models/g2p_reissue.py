@@ -27,16 +27,19 @@ def not_paid(alias="d"):
 
     Nothing leads out of these states. And the bank's statements show no more going out for it than
     came back, whatever anybody decided about the entries; only a debit that says again what another
-    one says counts as none once it is dismissed.
+    one says counts as none once it is dismissed. That money came back must stand on a statement: a
+    notification alone is not enough to pay again, while one of a debit is enough not to.
     """
     return SQL(
         """
         (%(d)s.state IN ('reversed', 'rejected')
          OR %(d)s.state = 'cancelled' AND %(d)s.reason_code = %(left_out)s)
         AND coalesce((
-            SELECT sum(CASE WHEN l.mark IN ('D', 'RC') THEN l.amount ELSE -l.amount END)
+            SELECT sum(CASE WHEN l.mark IN ('D', 'RC') THEN l.amount
+                            WHEN s.kind = 'statement' THEN -l.amount ELSE 0 END)
               FROM g2p_account_statement_line l
-             WHERE l.matched_disbursement_id = %(d)s.id
+              JOIN g2p_account_statement s ON s.id = l.statement_id
+             WHERE l.matched_disbursement_id = %(d)s.id AND l.outcome <> 'noted'
                AND NOT (l.outcome = 'error' AND l.is_handled
                         AND l.error_reason = 'DUPLICATE_DISBURSEMENT')), 0) <= 0
         """,

@@ -242,10 +242,11 @@ RULES = (
           FROM g2p_disbursement n
           JOIN g2p_disbursement_envelope e ON e.id = n.envelope_id AND %(envelopes)s
          CROSS JOIN LATERAL (
-               SELECT sum(CASE WHEN l.mark IN ('D', 'RC') THEN l.amount ELSE -l.amount END)
-                      AS amount
+               SELECT sum(CASE WHEN l.mark IN ('D', 'RC') THEN l.amount
+                               WHEN s.kind = 'statement' THEN -l.amount ELSE 0 END) AS amount
                  FROM g2p_account_statement_line l
-                WHERE l.matched_disbursement_id = n.reissue_of_id
+                 JOIN g2p_account_statement s ON s.id = l.statement_id
+                WHERE l.matched_disbursement_id = n.reissue_of_id AND l.outcome <> 'noted'
                   AND NOT (l.outcome = 'error' AND l.is_handled
                            AND l.error_reason = 'DUPLICATE_DISBURSEMENT')) AS out
          WHERE n.reissue_of_id IS NOT NULL AND n.state IN ('sent', 'reconciled')
@@ -261,7 +262,7 @@ RULES = (
           LEFT JOIN (SELECT statement_id, sum(CASE WHEN mark IN ('C', 'RD') THEN amount
                                                    ELSE -amount END) AS amount
                        FROM g2p_account_statement_line GROUP BY 1) l ON l.statement_id = s.id
-         WHERE s.is_tied AND %(statements)s
+         WHERE s.is_tied AND s.kind = 'statement' AND %(statements)s
            AND s.opening_balance + coalesce(l.amount, 0) <> s.closing_balance""",
     ),
     Rule(

@@ -3,6 +3,9 @@ from odoo.tools import SQL, format_date
 
 from .reason_words import in_words
 
+#: outcome of an entry -> of Bootstrap
+_TONES = {"reconciled": "success", "reversed": "warning", "noted": "secondary"}
+
 
 class Disbursement(models.Model):
     """A payment's whole life in sentences, told from what is stored; none of it is stored again."""
@@ -240,11 +243,17 @@ class Disbursement(models.Model):
         return self._step(
             self._entry_in_words(line, values) + self._handling_in_words(line),
             on=line.value_date or line.entry_date,
-            tone={"reconciled": "success", "reversed": "warning"}.get(line.outcome, "danger"),
+            tone=_TONES.get(line.outcome, "danger"),
             links=links,
         )
 
     def _entry_in_words(self, line, values):
+        text = self._outcome_in_words(line, values)
+        if line.is_unconfirmed:
+            return text + " " + self.env._("The bank told so ahead; no statement shows it yet.")
+        return text
+
+    def _outcome_in_words(self, line, values):
         if line.outcome == "reconciled":
             if line.bank_reference:
                 return self.env._(
@@ -258,6 +267,11 @@ class Disbursement(models.Model):
             return self.env._(
                 "Came back: %(reason)s (statement %(statement)s, entry %(entry)s).",
                 reason=in_words(self.env, line.reversal_reason) or self.env._("no reason given"),
+                **values,
+            )
+        if line.outcome == "noted":
+            return self.env._(
+                "%(statement)s, entry %(entry)s, says so as well: another entry stands for it.",
                 **values,
             )
         if line.outcome == "pending":

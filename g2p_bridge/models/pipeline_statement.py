@@ -11,8 +11,10 @@ from odoo.tools import SQL
 
 from odoo.addons.queue_job.exception import RetryableJobError
 
+from ..connectors.dto import STATEMENT
 from ..connectors.entries import most_decimals
 from ..connectors.errors import StatementInvalid
+from ..services import statement_file
 from ..services.disbursement_id import new_ids
 from .g2p_bridge_error import BridgeError
 from .own_cursor import lock_for_transaction, own_cursor, try_lock_for_transaction
@@ -63,9 +65,9 @@ class AccountStatement(models.Model):
             # not yet as a text, whose words Odoo would take into its search index: account numbers
             # among them, and the file once more in memory
             {
-                "name": filename or "statement.mt940",
+                "name": filename or statement_file.default_name(content),
                 "raw": content,
-                "mimetype": "application/x-mt940",
+                "mimetype": "application/x-g2p-statement",
             }
         )
         statements = self.browse()
@@ -84,7 +86,8 @@ class AccountStatement(models.Model):
                     "attachment_id": attachment.id,
                 },
             )
-        # the field makes Odoo ask for its group before it hands out the file
+        # the field makes Odoo ask for its group before it hands out the file; as a text, XML too:
+        # no browser may take it for a page
         attachment.write(
             {
                 "mimetype": "text/plain",
@@ -137,7 +140,7 @@ class AccountStatement(models.Model):
         return connectors or [self.env["g2p.bank.connector"].sudo()]
 
     def _account_of(self, statement, banks):
-        """Return the funding account that the statement names (MT940 :25:)."""
+        """Return the funding account that the statement names (MT940 :25:, camt Acct)."""
         accounts = self.env["g2p.funding.account"].search([("bank_id", "in", banks.ids)])
         for number in _account_spellings(statement):
             found = accounts.filtered(lambda a, n=number: _normalized(a.account_number) == n)
@@ -146,7 +149,8 @@ class AccountStatement(models.Model):
         if len(found) != 1:
             masked = self.env["g2p.bridge"]._mask(statement.account_number)
             raise BridgeError("UNKNOWN_ACCOUNT", masked)
-        if statement.currency != found.currency_id.name:
+        # a notification without an entry may name none
+        if statement.currency not in ("", found.currency_id.name):
             raise BridgeError(
                 "STATEMENT_CURRENCY_MISMATCH", statement.currency, found.currency_id.name
             )
@@ -155,12 +159,17 @@ class AccountStatement(models.Model):
 
     def _store_statement(self, account, statement, number, taken, values):
         difference = statement.difference
-        state, hold_reason = self._judge(account, difference, number, taken)
+        is_statement = statement.kind == STATEMENT
+        # others have no number that follows on another's: their entries tell what came before
+        judged = self._judge(account, difference, number, taken) if is_statement else None
+        state, hold_reason = judged or ("received", False)
         record = self.create(
             {
                 **values,
                 "name": new_ids(1)[0],
                 "account_id": account.id,
+                "kind": statement.kind,
+                "left_out_count": statement.left_out_count,
                 "reference": statement.reference,
                 "statement_number": statement.number,
                 "first_sequence_number": statement.first_sequence or statement.sequence,
@@ -178,7 +187,8 @@ class AccountStatement(models.Model):
             }
         )
         record._store_lines(statement)
-        taken.append(number.stored_as(state))
+        if is_statement:
+            taken.append(number.stored_as(state))
         return record
 
     def _judge(self, account, difference, number, taken):
@@ -221,7 +231,7 @@ class AccountStatement(models.Model):
                 "COPY g2p_account_statement_line (statement_id, outcome, is_handled,"
                 " entry_sequence, mark, amount, value_date, entry_date, customer_reference,"
                 " bank_reference, narrative, disbursement_reference, beneficiary_name_from_bank,"
-                " reversal_reason) FROM STDIN",
+                " reversal_reason, reversal_details, transaction_count) FROM STDIN",
                 StringIO(rows),
             )
         self.env.invalidate_all()
@@ -438,6 +448,7 @@ class AccountStatement(models.Model):
             self._book_early_returns(SQL("l.statement_id = %s AND %s", self.id, place))
         else:
             self._book(lines, mark=None, target="reversed", reasons=CREDIT_REASONS)
+        self._settle_same_bookings(SQL("l.statement_id = %s AND %s", self.id, place))
 
     def _book_early_returns(self, debits):
         """Book the returns that came in before the debits of their payments.
@@ -470,7 +481,7 @@ class AccountStatement(models.Model):
         claims = SQL(
             """
             (SELECT DISTINCT ON (c.id) c.id AS payment_id, c.state AS source, l.id AS line_id,
-                    l.bank_reference, l.reversal_reason
+                    l.bank_reference, l.reversal_reason, l.reversal_details
                FROM g2p_account_statement_line l
                JOIN g2p_disbursement c ON c.disbursement_id = l.disbursement_reference
                JOIN g2p_disbursement_envelope e ON e.id = c.envelope_id
@@ -482,7 +493,10 @@ class AccountStatement(models.Model):
             self.account_id.id,
         )
         assign = (
-            SQL("reason_code = claim.reversal_reason")
+            SQL(
+                "reason_code = claim.reversal_reason,"
+                " reason = coalesce(claim.reversal_details, d.reason)"
+            )
             if target == "reversed"
             else SQL("bank_reference = coalesce(claim.bank_reference, d.bank_reference)")
         )
@@ -527,7 +541,7 @@ class AccountStatement(models.Model):
 
     def _cause(self):
         number = "/".join(filter(None, (self.statement_number, self.sequence_number)))
-        return f"statement {number or self.name}"
+        return f"{self.kind} {number or self.name}"
 
     def _enqueue_envelopes(self):
         """Have the envelopes of the statement's payments looked at: they may be settled now."""
@@ -595,6 +609,12 @@ class AccountStatementLine(models.Model):
         target = "reconciled" if self.mark == "D" else "reversed"
         if self.mark == "RC":
             raise UserError(self.env._("A reversed credit cannot be booked on a payment."))
+        if self.statement_kind != STATEMENT:
+            raise UserError(
+                self.env._(
+                    "The statement will show it as well: match its entry, or dismiss this one."
+                )
+            )
         envelope = disbursement.envelope_id
         if self.currency_id.compare_amounts(self.amount, disbursement.amount):
             raise UserError(self.env._("The amounts of entry and payment differ."))
@@ -607,7 +627,7 @@ class AccountStatementLine(models.Model):
             cause=self.env._("matched by hand: %s", note),
             assign=SQL("last_line_id = %s", line.id),
         )
-        if not moved:
+        if not moved and not line._confirm_by_hand(disbursement, target):
             raise UserError(self.env._("The payment's state does not allow this match."))
         line.write(
             {
@@ -620,6 +640,7 @@ class AccountStatementLine(models.Model):
         if target == "reconciled":
             self.env.flush_all()
             line.statement_id._book_early_returns(SQL("l.id = %s", line.id))
+            line.statement_id._settle_same_bookings(SQL("l.id = %s", line.id))
         envelope.sudo()._enqueue_advance()
 
     def _prepare_handled_vals(self, note):
@@ -667,10 +688,13 @@ def _id_of_first(item):
 
 
 def _read_by_hooks(entry, hooks):
-    """Return (disbursement id, beneficiary's name, reason of a reversal), as the bank writes."""
+    """Return (disbursement id, beneficiary's name, reason of a reversal), as the bank writes.
+
+    A batch that the bank did not take apart is of no payment, whatever its texts name.
+    """
     is_reversal = entry.mark in PASSES["credits"]
     return (
-        hooks.retrieve_disbursement_id(entry),
+        hooks.retrieve_disbursement_id(entry) if entry.transaction_count == 1 else "",
         hooks.retrieve_beneficiary_name(entry),
         hooks.retrieve_reversal_reason(entry) if is_reversal else "",
     )
@@ -679,11 +703,17 @@ def _read_by_hooks(entry, hooks):
 def _copy_row(statement_id, entry, hooks):
     """Return the row of an entry in COPY's text format; the hooks read its references."""
     read = _read_by_hooks(entry, hooks)
-    texts = (entry.customer_reference, entry.bank_reference, "\n".join(entry.narrative), *read)
+    texts = (
+        entry.customer_reference,
+        entry.bank_reference,
+        "\n".join(entry.narrative),
+        *read,
+        entry.return_reason if entry.mark in PASSES["credits"] else "",
+    )
     return (
         f"{statement_id}\tpending\tf\t{entry.sequence}\t{entry.mark}\t{entry.amount}"
         f"\t{entry.value_date or _NULL}\t{entry.entry_date or _NULL}"
-        "\t" + "\t".join(map(copy_text, texts)) + "\n"
+        "\t" + "\t".join(map(copy_text, texts)) + f"\t{entry.transaction_count}\n"
     )
 
 

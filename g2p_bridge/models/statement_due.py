@@ -82,7 +82,8 @@ class FundingAccount(models.Model):
                        SELECT max(coalesce(s.closing_date, s.opening_date, s.uploaded_at::date))
                               AS day
                          FROM g2p_account_statement s
-                        WHERE s.account_id = a.id AND s.state <> 'dismissed') last ON TRUE
+                        WHERE s.account_id = a.id AND s.kind = 'statement'
+                          AND s.state <> 'dismissed') last ON TRUE
                  WHERE e.state = ANY(%(states)s) AND %(where)s
                 """,
                 now=fields.Datetime.now(),

@@ -93,7 +93,7 @@ class AccountStatement(models.Model):
                     SELECT s.account_id, extract(year FROM %(day)s)::int, s.statement_number,
                            s.first_sequence_number, s.sequence_number, s.statement_sha256, s.state
                       FROM g2p_account_statement s
-                     WHERE s.account_id = ANY(%(accounts)s)
+                     WHERE s.account_id = ANY(%(accounts)s) AND s.kind = 'statement'
                        AND extract(year FROM %(day)s) = ANY(%(years)s)
                     """,
                     day=_DAY,
@@ -149,7 +149,8 @@ class AccountStatement(models.Model):
                       FROM g2p_account_statement s
                       JOIN g2p_funding_account a ON a.id = s.account_id
                       JOIN g2p_sponsor_bank b ON b.id = s.bank_id
-                     WHERE %(accounts)s AND s.state IN ('received', 'processed')
+                     WHERE %(accounts)s AND s.kind = 'statement'
+                       AND s.state IN ('received', 'processed')
                     WINDOW chain AS (PARTITION BY s.account_id ORDER BY %(day)s, %(number)s,
                                      %(page)s, s.id)
                 ) follower WHERE last_id IS NOT NULL
@@ -169,7 +170,8 @@ class AccountStatement(models.Model):
             SQL(
                 """
                 SELECT s.id FROM g2p_account_statement s JOIN g2p_sponsor_bank b ON b.id = s.bank_id
-                 WHERE s.account_id = %s AND s.state IN ('received', 'processed')
+                 WHERE s.account_id = %s AND s.kind = 'statement'
+                   AND s.state IN ('received', 'processed')
                  ORDER BY %s, %s, %s, s.id
                 """,
                 account.id,
@@ -249,7 +251,11 @@ def _digest(statement):
         statement.closing_balance,
     )
     for value in chain(head, statement.entries):
-        digest.update(f"{value!r}\n".encode("utf-8", "surrogatepass"))
+        # details, which MT940 has none of, stand beside: what was booked by earlier versions keeps
+        # its hash
+        details = getattr(value, "details", ())
+        text = f"{value!r}{details}\n" if details else f"{value!r}\n"
+        digest.update(text.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 

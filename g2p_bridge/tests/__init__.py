@@ -36,6 +36,7 @@ from . import (
     test_reissue,
     test_rounds,
     test_secrets,
+    test_services_camt,
     test_services_mt940,
     test_services_payment_files,
     test_services_pure,

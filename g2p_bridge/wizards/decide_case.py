@@ -89,7 +89,7 @@ class DecideCase(models.TransientModel):
         envelope._hand_back(state, reason_code, self.note)
 
     def _decide_accept(self, case):
-        self._check_kind(case, "statement_gap", "statement_untied")
+        self._check_kind(case, "statement_gap", "statement_unconfirmed", "statement_untied")
         statement, mark, name = case.statement_id, case.mark, case.name
         case._keep_decision(self.note, accepted_mark=mark)
         statement.sudo().message_post(  # nobody may write statements directly

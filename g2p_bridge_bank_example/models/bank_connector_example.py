@@ -65,12 +65,12 @@ class ExampleBankConnector(models.AbstractModel):
     @api.private
     def retrieve_beneficiary_name(self, entry):
         """Line 4 of :86:. This bank puts the beneficiary's id there, not the name."""
-        return wire.narrative(entry, 4)
+        return super().retrieve_beneficiary_name(entry) or wire.narrative(entry, 4)
 
     @api.private
     def retrieve_reversal_reason(self, entry):
         """Line 6 of :86:, which only a reversal has."""
-        return wire.narrative(entry, 6)
+        return entry.return_reason_code or wire.narrative(entry, 6)
 
     def _send_once(self, account, path, body, idempotency_key):
         """Send what the bank does once for each key.

@@ -111,6 +111,7 @@ export class StatementEntries extends Component {
             reconciled: "text-bg-success",
             reversed: "text-bg-warning",
             error: "text-bg-danger",
+            noted: "text-bg-light",
         }[entry.outcome];
     }
 

@@ -10,6 +10,8 @@ const FIRST_MS = 1000;
 const LONGEST_MS = 5000;
 const FIELDS = [
     "display_name",
+    "kind",
+    "left_out_count",
     "state",
     "hold_reason",
     "is_tied",
