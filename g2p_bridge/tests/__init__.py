@@ -40,6 +40,7 @@ from . import (
     test_services_mt940,
     test_services_payment_files,
     test_services_pure,
+    test_statement_ahead,
     test_statement_cases,
     test_statement_due,
     test_statement_fuzz,
