@@ -13,7 +13,7 @@ _PACK_SIZE = 1000
 #: the fastest level: texts of statements repeat themselves so much that it takes them to a fifth
 _LEVEL = 1
 #: details of an entry that has none
-_NO_DETAILS = ("", "", "", 1)
+_NO_DETAILS = ("", "", "", 1, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,9 @@ class StatementEntry:
     return_reason: str = field(default="", repr=False)  # RtrInf/AddtlInf
     #: of a batch that the bank did not take apart: it is of no payment of ours as a whole
     transaction_count: int = field(default=1, repr=False)
+    #: the bank's name of the booking that it is, or a part of: AcctSvcrRef, PmtInfId or NtryRef;
+    #: in a statement only of what names no payment
+    batch_reference: str = field(default="", repr=False)
 
     @property
     def signed_amount(self):
@@ -52,6 +55,7 @@ class StatementEntry:
             self.return_reason_code,
             self.return_reason,
             self.transaction_count,
+            self.batch_reference,
         )
         return () if values == _NO_DETAILS else values
 
@@ -90,11 +94,18 @@ class PackedEntries(Sequence):
         return_reason_code="",
         return_reason="",
         transaction_count=1,
+        batch_reference="",
     ):
         """Add an entry; the arguments are the fields of a :class:`StatementEntry`."""
         self.total += _signed(mark, amount)
         self.decimals = max(self.decimals, -amount.as_tuple().exponent)
-        details = (counterparty_name, return_reason_code, return_reason, transaction_count)
+        details = (
+            counterparty_name,
+            return_reason_code,
+            return_reason,
+            transaction_count,
+            batch_reference,
+        )
         self._open.append(
             (
                 mark,
@@ -205,7 +216,7 @@ def _entry(sequence, values):
         supplementary,
         details,
     ) = values
-    name, reason_code, reason, count = details or _NO_DETAILS
+    name, reason_code, reason, count, batch = details or _NO_DETAILS
     return StatementEntry(
         sequence=sequence,
         mark=mark,
@@ -221,6 +232,7 @@ def _entry(sequence, values):
         return_reason_code=reason_code,
         return_reason=reason,
         transaction_count=count,
+        batch_reference=batch,
     )
 
 

@@ -279,7 +279,8 @@ class Certificate(models.Model):
                        coalesce(sum(l.amount) FILTER (WHERE l.mark IN ('C', 'RD')), 0),
                        coalesce(sum(l.amount) FILTER (WHERE l.mark IN ('D', 'RC')), 0)
                   FROM g2p_account_statement s
-                  LEFT JOIN g2p_account_statement_line l ON l.statement_id = s.id
+                  LEFT JOIN g2p_account_statement_line l
+                         ON l.statement_id = s.id AND l.outcome <> 'noted'
                  WHERE s.id = ANY(%s) GROUP BY s.id
                 """,
                 statements.ids,

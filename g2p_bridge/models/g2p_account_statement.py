@@ -222,6 +222,9 @@ class AccountStatementLine(models.Model):
     reversal_details = fields.Char(
         string="Reason in words", readonly=True, help="What the bank adds to the reason."
     )
+    batch_reference = fields.Char(
+        readonly=True, help="The bank's name of the booking that it is, or a part of."
+    )
     transaction_count = fields.Integer(
         string="Transactions",
         readonly=True,

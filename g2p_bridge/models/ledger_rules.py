@@ -261,7 +261,8 @@ RULES = (
           FROM g2p_account_statement s
           LEFT JOIN (SELECT statement_id, sum(CASE WHEN mark IN ('C', 'RD') THEN amount
                                                    ELSE -amount END) AS amount
-                       FROM g2p_account_statement_line GROUP BY 1) l ON l.statement_id = s.id
+                       FROM g2p_account_statement_line
+                      WHERE outcome <> 'noted' GROUP BY 1) l ON l.statement_id = s.id
          WHERE s.is_tied AND s.kind = 'statement' AND %(statements)s
            AND s.opening_balance + coalesce(l.amount, 0) <> s.closing_balance""",
     ),

@@ -231,7 +231,8 @@ class AccountStatement(models.Model):
                 "COPY g2p_account_statement_line (statement_id, outcome, is_handled,"
                 " entry_sequence, mark, amount, value_date, entry_date, customer_reference,"
                 " bank_reference, narrative, disbursement_reference, beneficiary_name_from_bank,"
-                " reversal_reason, reversal_details, transaction_count) FROM STDIN",
+                " reversal_reason, reversal_details, batch_reference, transaction_count)"
+                " FROM STDIN",
                 StringIO(rows),
             )
         self.env.invalidate_all()
@@ -435,6 +436,7 @@ class AccountStatement(models.Model):
         elif self._has_pending(self.env.cr, self._pending()):
             self._enqueue_matching()  # a job of an earlier version, which counted otherwise
         else:
+            self._take_batches_apart()
             self._set_processed()
             self._enqueue_envelopes()
             self._enqueue_next()
@@ -709,6 +711,7 @@ def _copy_row(statement_id, entry, hooks):
         "\n".join(entry.narrative),
         *read,
         entry.return_reason if entry.mark in PASSES["credits"] else "",
+        entry.batch_reference,
     )
     return (
         f"{statement_id}\tpending\tf\t{entry.sequence}\t{entry.mark}\t{entry.amount}"

@@ -3,7 +3,9 @@
 They move payments as a statement's entries do, so that a return is known at once. But a booking
 counts once: as long as no statement shows it, the notification's entry stands for it and is
 *unconfirmed*; the statement's entry takes its place, and the notification's is *noted*. What was
-told ahead and changes nothing is noted as well, for the statement will show it.
+told ahead and changes nothing is noted as well, for the statement will show it. Where a statement
+has a batch in one sum, and a notification the payments of it, the statement gets their entries, and
+the sum is noted.
 """
 
 from odoo import api, fields, models
@@ -160,6 +162,98 @@ class AccountStatement(models.Model):
             same_reference=_SAME_REFERENCE,
         )
 
+    def _take_batches_apart(self):
+        """Give statements the entries of batches that a notification tells the payments of.
+
+        When this statement, or notification, is matched as a whole; sums have come before their
+        parts, or after them. All of a batch, or nothing.
+        """
+        self.env.flush_all()
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT DISTINCT ON (o.id) o.id, o.statement_id, n.statement_id, o.batch_reference
+                  FROM g2p_account_statement_line o
+                  JOIN g2p_account_statement s ON s.id = o.statement_id
+                  JOIN g2p_account_statement_line n
+                       ON n.batch_reference = o.batch_reference AND n.is_unconfirmed
+                  JOIN g2p_account_statement ns
+                       ON ns.id = n.statement_id AND ns.account_id = s.account_id
+                 WHERE s.account_id = %s AND s.kind = 'statement'
+                   AND s.state IN ('received', 'processed')
+                   AND o.outcome = 'error' AND NOT o.is_handled
+                   AND o.matched_disbursement_id IS NULL
+                 ORDER BY o.id, n.statement_id
+                """,
+                self.account_id.id,
+            )
+        )
+        for whole_id, statement_id, notification_id, reference in rows:
+            parts = SQL(
+                "p.statement_id = %s AND p.batch_reference = %s", notification_id, reference
+            )
+            if self._are_parts_of(whole_id, parts):
+                self.env.cr.execute(self._move_parts(whole_id, statement_id, parts))
+        self.env.invalidate_all()
+
+    def _are_parts_of(self, whole_id, parts):
+        """Say whether entries that were told ahead are all of a batch, and each stands for one."""
+        [(found,)] = self.env.execute_query(
+            SQL(
+                """
+                SELECT count(p.id) >= max(o.transaction_count)
+                       AND bool_and(p.outcome IN ('reconciled', 'reversed', 'error')
+                                    AND NOT p.is_handled)
+                       AND sum(CASE WHEN p.mark IN ('C', 'RD') THEN p.amount ELSE -p.amount END)
+                           = max(CASE WHEN o.mark IN ('C', 'RD') THEN o.amount ELSE -o.amount END)
+                  FROM g2p_account_statement_line o, g2p_account_statement_line p
+                 WHERE o.id = %s AND %s
+                """,
+                whole_id,
+                parts,
+            )
+        )
+        return bool(found)
+
+    def _move_parts(self, whole_id, statement_id, parts):
+        """Return the SQL that gives a statement the parts of a batch; what told them is noted."""
+        kept = SQL(
+            "outcome, error_reason, is_handled, mark, amount, value_date, entry_date,"
+            " customer_reference, bank_reference, batch_reference, narrative, transaction_count,"
+            " disbursement_reference, beneficiary_name_from_bank, reversal_reason,"
+            " reversal_details, matched_disbursement_id, envelope_id"
+        )
+        return SQL(
+            """
+            WITH part AS (
+                SELECT p.*, last.place + row_number() OVER (ORDER BY p.entry_sequence) AS place
+                  FROM g2p_account_statement_line p,
+                       (SELECT max(entry_sequence) AS place FROM g2p_account_statement_line
+                         WHERE statement_id = %(statement)s) last
+                 WHERE %(parts)s),
+            shown AS (
+                INSERT INTO g2p_account_statement_line (statement_id, entry_sequence, %(kept)s)
+                SELECT %(statement)s, place, %(kept)s FROM part RETURNING id, entry_sequence),
+            told AS (
+                UPDATE g2p_account_statement_line p
+                   SET outcome = 'noted', error_reason = NULL, is_unconfirmed = FALSE
+                 WHERE %(parts)s),
+            whole AS (
+                UPDATE g2p_account_statement_line SET outcome = 'noted', error_reason = NULL
+                 WHERE id = %(whole)s)
+            UPDATE g2p_disbursement d
+               SET last_line_id = CASE WHEN d.last_line_id = part.id THEN shown.id
+                                       ELSE d.last_line_id END,
+                   changed_xid = pg_current_xact_id()::text::bigint
+              FROM part JOIN shown ON shown.entry_sequence = part.place
+             WHERE d.id = part.matched_disbursement_id AND part.outcome <> 'error'
+            """,
+            statement=statement_id,
+            whole=whole_id,
+            parts=parts,
+            kept=kept,
+        )
+
 
 class AccountStatementLine(models.Model):
     """An entry that counts ahead of its statement, or beside it."""
@@ -174,6 +268,7 @@ class AccountStatementLine(models.Model):
     )
 
     _unconfirmed_idx = models.Index("(statement_id) WHERE is_unconfirmed")
+    _batch_idx = models.Index("(batch_reference) WHERE is_unconfirmed")
 
     @api.private
     def _confirm_by_hand(self, payment, target):

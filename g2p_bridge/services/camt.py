@@ -133,6 +133,7 @@ class _Entry:
     parts: PackedEntries = field(default_factory=PackedEntries)
     count: int = 0
     announced: int = 0  # NbOfTxs
+    batch_reference: str = ""
     has_amounts: bool = True
 
 
@@ -467,6 +468,7 @@ class _Reader:
 
     def _read_entry(self, element):
         children = _named(element)
+        account_reference = _reference(children.get("AcctSvcrRef"))
         amount, currency = _amount(_required(children, "Amt", element))
         _see_currency(self._page, currency, element)
         indicator = _indicator(children, element)
@@ -482,19 +484,23 @@ class _Reader:
             currency=currency,
             value_date=value_date or entry_date or self._page.created_on,
             entry_date=entry_date,
-            bank_reference=_reference(children.get("AcctSvcrRef"))
-            or _reference(children.get("NtryRef")),
+            bank_reference=account_reference or _reference(children.get("NtryRef")),
+            batch_reference=account_reference,
             kind=_transaction_type(children.get("BkTxCd")),
         )
 
     def _read_batch(self, details):
-        self._entry.announced += page_number(_text(_child(details, "Btch", "NbOfTxs"))) or 0
+        entry, batch = self._entry, _child(details, "Btch")
+        if batch is not None:
+            entry.announced += page_number(_text(_child(batch, "NbOfTxs"))) or 0
+            entry.batch_reference = entry.batch_reference or _reference(_child(batch, "PmtInfId"))
 
     def _read_transaction(self, element):
         entry = self._entry
         self._count_one(element)
         entry.count += 1
         values = _transaction(entry, element)
+        values["batch_reference"] = _batch_reference(self._page, entry, values)
         if values["amount"] is None:
             entry.has_amounts = False
         if entry.count == 1:
@@ -526,6 +532,7 @@ class _Reader:
                 "amount": entry.amount,
                 "narrative": (*texts, *values["narrative"]),
                 "transaction_count": max(count, 1),
+                "batch_reference": _batch_reference(page, entry, values),
             }
         )
 
@@ -694,6 +701,16 @@ def _whole(entry):
         "transaction_type": entry.kind,
         "narrative": (),
     }
+
+
+def _batch_reference(page, entry, values):
+    """Return the bank's name of the booking, where it may be told once in parts and once in a sum.
+
+    A statement needs it for what names no payment only.
+    """
+    if page.kind == STATEMENT and values.get("customer_reference"):
+        return ""
+    return entry.batch_reference or entry.bank_reference
 
 
 def _tally(totals, entry):

@@ -66,8 +66,9 @@ class MockBank:
         return answer.json()
 
     def collect(self):
-        """Return [(type, text)] of the messages that were not collected yet."""
-        return [(each["type"], each["body"]) for each in self.ask("GET", "/_mock/mailbox")]
+        """Return [(type, text)] of our account's messages that were not collected yet."""
+        messages = self.ask("GET", "/_mock/mailbox")
+        return [(each["type"], each["body"]) for each in messages if each["account"] == "ACME"]
 
 
 @tagged("post_install", "-at_install")
@@ -79,6 +80,9 @@ class TestMockBank(StatementCase):
         super().setUpClass()
         cls.account.account_number = IBAN
         cls.account.currency_id = cls.env.ref("base.EUR")
+
+    def create_full_envelope(self, count, **values):
+        return super().create_full_envelope(count, **values, disbursement_currency_code="EUR")
 
     def setUp(self):
         super().setUp()
