@@ -84,7 +84,7 @@ class AccountStatement(models.Model):
     def _upload_hint(self, code):
         hints = {
             "INVALID_STATEMENT": self.env._(
-                "Check that it is the bank's MT940 or camt.053 file; if it is, have the bank send "
+                "Check that it is the bank's MT940 file or camt.053; if it is, have the bank send "
                 "it again."
             ),
             "STATEMENT_TOO_LARGE": self.env._("Have the bank send it in parts."),
