@@ -1,5 +1,3 @@
-import json
-import threading
 import unittest
 from decimal import Decimal
 
@@ -9,8 +7,7 @@ from odoo.service.model import get_public_method
 from odoo.tests import TransactionCase, tagged
 
 from odoo.addons.g2p_bridge.connectors.dto import (
-    ACCEPTED,
-    NOT_FOUND,
+    REJECTED,
     Acknowledgement,
     DebtorAccount,
     FundsAvailability,
@@ -25,120 +22,71 @@ from odoo.addons.g2p_bridge.connectors.errors import (
 )
 from odoo.addons.g2p_bridge.services.disbursement_id import new_ids
 from odoo.addons.g2p_bridge.services.money import AmountError, to_json_number
-from odoo.addons.g2p_bridge.tests.connector_contract import FAULTS, ConnectorContract
+from odoo.addons.g2p_bridge.tests.bank_double import Ask, HttpBank
+from odoo.addons.g2p_bridge.tests.connector_contract import (
+    FAULTS,
+    MORE_FAULTS,
+    ConnectorContract,
+)
 from odoo.addons.g2p_bridge.tests.fake_bank import (
     MODEL,
     DoneThen,
     register_connector,
     serve_fake_bank,
 )
-from odoo.addons.g2p_bridge.tests.test_connector_http import ScriptedServer, drop, reply
-
-PATHS = {
-    "/funds/check": "check_funds",
-    "/funds/block": "block_funds",
-    "/funds/release": "release_funds",
-    "/payments": "initiate_payment",
-    "/payments/inquire": "inquire_payments",
-}
+from odoo.addons.g2p_bridge.tests.http_server import ScriptedServer, reply
 
 
-class ProbeBank:
+class ProbeBank(HttpBank):
     """The smallest bank that the contract can be run against, with a protocol of its own."""
 
-    def __init__(self, knows_keys=True):
-        self.knows_keys = knows_keys
-        self.available = Decimal(0)
-        self.blocks, self.answers, self.orders, self.faults = {}, {}, {}, {}
-        self._lock = threading.Lock()
-        self._server = ScriptedServer(self._respond)
+    paths = {
+        "/funds/check": "check_funds",
+        "/funds/block": "block_funds",
+        "/funds/release": "release_funds",
+        "/payments": "initiate_payment",
+        "/payments/inquire": "inquire_payments",
+    }
 
-    def __enter__(self):
-        self._server.__enter__()
-        self.account = DebtorAccount(
-            bank_code="PROBE",
-            base_url=self._server.url,
-            account_number="PROBE00012345",
-            currency="USD",
-            timeout_s=(3, 1),
-            secret="probe-secret-token",
-        )
-        return self
+    def write_refusal(self, operation, code):
+        return {"error": code}
 
-    def __exit__(self, *exception):
-        self._server.__exit__(*exception)
+    def read_check_funds(self, body):
+        return Ask(account=body["account"], amount=Decimal(body["amount"]))
 
-    # -- driver of the contract -----------------------------------------------------------------
+    def write_check_funds(self, is_enough):
+        return {"ok": is_enough}
 
-    def set_available(self, amount):
-        self.available = amount
-        self.faults.clear()
+    def read_block_funds(self, body):
+        return Ask(amount=Decimal(body["amount"]))
 
-    def fault(self, operation, kind):
-        asked = "check_funds" if operation == "test_connection" else operation
-        self.faults[asked] = kind
-
-    def ordered(self):
-        return self.orders
-
-    # -- the bank -------------------------------------------------------------------------------
-
-    def _respond(self, handler, body):
-        operation = PATHS[handler.path]
-        fault = self.faults.pop(operation, None)
-        if handler.headers["Authorization"] != f"Bearer {self.account.secret}":
-            return reply(handler, b"{}", 401)
-        if fault in ("error_before", "busy"):
-            return reply(handler, b"{}", 500 if fault == "error_before" else 429)
-        answer = json.dumps(self._do(operation, handler.headers["Idempotency-Key"], body)).encode()
-        return self._answer(handler, answer, fault)
-
-    def _answer(self, handler, answer, fault):
-        if fault == "timeout":
-            return self._server.is_stopping.wait(1.5)
-        if fault == "dropped":
-            return drop(handler)
-        if fault == "half_body":
-            return reply(handler, answer[: len(answer) // 2], claim=len(answer))
-        if fault == "garbage":
-            return reply(handler, b"<html>It works!</html>")
-        return reply(handler, answer, 500 if fault == "error" else 200)
-
-    def _do(self, operation, key, body):
-        arguments = json.loads(body, parse_float=Decimal)
-        with self._lock:
-            if not (key and self.knows_keys):
-                return getattr(self, f"_{operation}")(arguments)
-            if key not in self.answers:
-                self.answers[key] = getattr(self, f"_{operation}")(arguments)
-            return self.answers[key]
-
-    def _check_funds(self, arguments):
-        if arguments["account"] != self.account.account_number:
-            return {"error": "no such account"}
-        return {"ok": Decimal(arguments["amount"]) <= self.available}
-
-    def _block_funds(self, arguments):
-        amount = Decimal(arguments["amount"])
-        if amount > self.available:
-            return {"error": "insufficient"}
-        self.available -= amount
-        reference = f"B{len(self.blocks)}"
-        self.blocks[reference] = amount
+    def write_block_funds(self, reference):
         return {"reference": reference}
 
-    def _release_funds(self, arguments):
-        self.available += self.blocks.get(arguments["reference"], 0)
-        self.blocks[arguments["reference"]] = 0
-        return {}
+    def read_release_funds(self, body):
+        return Ask(block=body["reference"])
 
-    def _initiate_payment(self, arguments):
-        for payment in arguments["payments"]:
-            self.orders.setdefault(payment["id"], []).append(Decimal(payment["amount"]))
-        return {"reference": f"P{len(self.orders)}"}
+    def write_release_funds(self, _nothing):
+        return {"released": True}
 
-    def _inquire_payments(self, arguments):
-        return {"known": [reference in self.orders for reference in arguments["ids"]]}
+    def read_initiate_payment(self, body):
+        payments = [(item["id"], Decimal(item["amount"])) for item in body["payments"]]
+        return Ask(payments=tuple(payments))
+
+    def write_initiate_payment(self, order):
+        refused = [{"id": reference, "why": code} for reference, code in order.refused]
+        return {
+            "reference": order.reference,
+            "count": order.count,
+            "total": f"{order.total}",
+            "refused": refused,
+        }
+
+    def read_inquire_payments(self, body):
+        return Ask(ids=tuple(body["ids"]))
+
+    def write_inquire_payments(self, statuses):
+        return {"known": [[reference, status] for reference, status in statuses]}
 
 
 class ProbeConnector(models.AbstractModel):
@@ -158,24 +106,43 @@ class ProbeConnector(models.AbstractModel):
     def check_funds(self, account, amount):
         body = {"amount": _exact(amount), "account": account.account_number}
         answer = self._send(account, "/funds/check", body, safe=True)
-        if "error" in answer:
-            raise BankRejected("No such account.", code="ACCOUNT_NOT_FOUND")
-        return FundsAvailability(is_available=answer["ok"], reason="" if answer["ok"] else "short")
+        is_enough = _member(answer, "ok", bool, BankUnavailable)
+        return FundsAvailability(is_available=is_enough, reason="" if is_enough else "short")
 
     @api.private
     def block_funds(self, account, amount, idempotency_key):
         body = {"amount": _exact(amount)}
         answer = self._send(account, "/funds/block", body, idempotency_key=idempotency_key)
-        if "error" in answer:
-            raise BankRejected("Not enough money.", code=answer["error"])
-        return FundsBlock(reference=answer["reference"])
+        return FundsBlock(reference=_member(answer, "reference", str, BankOutcomeUnknown))
 
     @api.private
     def release_funds(self, account, block_reference):
-        self._send(account, "/funds/release", {"reference": block_reference}, safe=True)
+        body = {"reference": block_reference}
+        answer = self._send(account, "/funds/release", body, safe=True)
+        _member(answer, "released", bool, BankUnavailable)
 
     @api.private
     def initiate_payment(self, account, block_reference, payments, idempotency_key):
+        answer = self._order(account, payments, idempotency_key)
+        reference = _member(answer, "reference", str, BankOutcomeUnknown)
+        refused = _member(answer, "refused", list, BankOutcomeUnknown)
+        rejected = tuple(
+            PaymentStatus(end_to_end_id=item["id"], status=REJECTED, reason_code=item["why"])
+            for item in refused
+        )
+        self._check_receipt(answer, payments, {status.end_to_end_id for status in rejected})
+        return Acknowledgement(reference=reference, rejected=rejected)
+
+    def _check_receipt(self, answer, payments, refused):
+        """Believe an answer only if it is about this order."""
+        taken = [payment.amount for payment in payments if payment.end_to_end_id not in refused]
+        count = _member(answer, "count", int, BankOutcomeUnknown)
+        total = Decimal(_member(answer, "total", str, BankOutcomeUnknown))
+        is_whole = len(taken) + len(answer["refused"]) == len(payments)
+        if not is_whole or (count, total) != (len(taken), sum(taken)):
+            raise BankOutcomeUnknown("The answer is about another order.", code="OTHER_ORDER")
+
+    def _order(self, account, payments, idempotency_key):
         body = {
             "account_number": account.account_number,
             "payments": [
@@ -190,16 +157,19 @@ class ProbeConnector(models.AbstractModel):
                 for payment in payments
             ],
         }
-        answer = self._send(account, "/payments", body, idempotency_key=idempotency_key)
-        return Acknowledgement(reference=answer["reference"])
+        return self._send(account, "/payments", body, idempotency_key=idempotency_key)
 
     @api.private
     def inquire_payments(self, account, idempotency_key, payments):
         ids = [payment.end_to_end_id for payment in payments]
         answer = self._send(account, "/payments/inquire", {"ids": ids}, safe=True)
+        known = _member(answer, "known", list, BankUnavailable)
+        if not all(isinstance(item, list) and len(item) == 2 for item in known) or sorted(
+            str(reference) for reference, _status in known
+        ) != sorted(ids):
+            raise BankUnavailable("The answer is about other payments.", code="OTHER_PAYMENTS")
         return [
-            PaymentStatus(end_to_end_id=reference, status=ACCEPTED if known else NOT_FOUND)
-            for reference, known in zip(ids, answer["known"], strict=True)
+            PaymentStatus(end_to_end_id=reference, status=status) for reference, status in known
         ]
 
 
@@ -215,6 +185,8 @@ class PlainProbeConnector(models.AbstractModel):
     check_funds = ProbeConnector.check_funds
     block_funds = ProbeConnector.block_funds
     initiate_payment = ProbeConnector.initiate_payment
+    _order = ProbeConnector._order
+    _check_receipt = ProbeConnector._check_receipt
 
 
 class CarelessConnector(models.AbstractModel):
@@ -229,6 +201,8 @@ class CarelessConnector(models.AbstractModel):
     honours_idempotency_key = False
     check_funds = ProbeConnector.check_funds
     block_funds = ProbeConnector.block_funds
+    _order = ProbeConnector._order
+    _check_receipt = ProbeConnector._check_receipt
 
     @api.private
     def initiate_payment(self, account, block_reference, payments, idempotency_key):
@@ -237,6 +211,15 @@ class CarelessConnector(models.AbstractModel):
             return ProbeConnector.initiate_payment(self, *arguments)
         except BankOutcomeUnknown as error:
             raise BankUnavailable(str(error), code=error.code) from error
+
+
+def _member(answer, name, kind, error_class):
+    """Return a member of an answer; without it nobody knows what the bank did."""
+    if isinstance(answer, dict) and set(answer) == {"error"} and isinstance(answer["error"], str):
+        raise BankRejected("The bank refused it.", code=answer["error"])
+    if not isinstance(answer, dict) or not isinstance(answer.get(name), kind):
+        raise error_class(f"The answer has no usable {name}.", code="MALFORMED_ANSWER")
+    return answer[name]
 
 
 def _exact(amount):
@@ -255,9 +238,8 @@ class ProbeCase(TransactionCase):
     def setUpClass(cls):
         super().setUpClass()
         register_connector(cls, cls.connector_class, cls.connector_class._name.rpartition(".")[2])
-        cls.bank = ProbeBank(cls.env[cls.connector_class._name].honours_idempotency_key)
-        cls.bank.__enter__()
-        cls.addClassCleanup(cls.bank.__exit__)
+        cls.bank = ProbeBank.serve(cls)
+        cls.bank.knows_keys = cls.env[cls.connector_class._name].honours_idempotency_key
 
     def setUp(self):
         super().setUp()
@@ -288,7 +270,9 @@ class TestContractFails(ProbeCase):
         contract = type("Contract", (ConnectorContract, unittest.TestCase), world)
         result = unittest.TestResult()
         contract("test_contract_a_fault_of_an_order_leaves_its_outcome_open").run(result)
-        self.assertEqual(len(result.failures) + len(result.errors), len(FAULTS) - 1)
+        self.assertEqual(
+            len(result.failures) + len(result.errors), len(FAULTS) + len(MORE_FAULTS) - 1
+        )
 
 
 @tagged("post_install", "-at_install")
@@ -349,7 +333,7 @@ class TestBankConnector(ProbeCase):
         self.bank.set_available(Decimal(1))
         with self.assertLogs("odoo.addons.g2p_bridge") as logs:
             self.connector.check_funds(self.bank.account, Decimal(1))
-        headers = self.bank._server.requests[-1][1]
+        headers = self.bank.requests[-1][1]
         self.assertEqual(headers["Authorization"], f"Bearer {self.bank.account.secret}")
         self.assertNotIn(self.bank.account.secret, repr(logs.output) + repr(self.bank.account))
 
