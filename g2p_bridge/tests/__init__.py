@@ -18,6 +18,7 @@ from . import (
     test_connector_http,
     test_connector_masking,
     test_connector_signing,
+    test_contract_is_sharp,
     test_envelope_import,
     test_envelope_sentence,
     test_facade_disbursements,

@@ -35,7 +35,7 @@ from .http_server import ScriptedServer, drop, reply
 HUGE = 17 * 1024 * 1024
 DRIP_S = 0.05
 #: longer than any call of the contract may take
-DRIPS = 100
+DRIPS = 50
 
 #: fault -> HTTP status; nothing is done
 _STATUS_BEFORE = {"error_before": 500, "busy": 429}
