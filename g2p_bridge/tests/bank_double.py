@@ -2,7 +2,8 @@
 
 :class:`BankDriver` is what the contract (``connector_contract.py``) asks of any test double;
 :class:`HttpBank` is a whole bank with books and faults that lacks nothing but the words of its
-protocol. A bank addon's test says those::
+protocol, and :class:`HttpProxy` adds the faults to a bank that really runs. A bank addon's test
+says those words::
 
     class AcmeBank(HttpBank):
         paths = {"/funds": "check_funds", "/orders": "initiate_payment", ...}
@@ -21,6 +22,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
+import requests
+
 from odoo.addons.g2p_bridge.connectors.dto import (
     ACCEPTED,
     NOT_FOUND,
@@ -37,6 +40,10 @@ DRIP_S = 0.05
 #: longer than any call of the contract may take
 DRIPS = 50
 
+UPSTREAM_TIMEOUT_S = 30
+
+#: headers that a proxy makes anew
+_OF_THE_CONNECTION = {"host", "content-length", "connection", "accept-encoding"}
 #: fault -> HTTP status; nothing is done
 _STATUS_BEFORE = {"error_before": 500, "busy": 429}
 _FOREIGN_ID = "NOBODYSPAYMENT00"
@@ -136,31 +143,17 @@ def _balance(amount, currency):
     return f"{mark}260115{currency}{abs(amount):.2f}".replace(".", ",")
 
 
-class HttpBank(BankDriver):
-    """A bank on a free port of this machine, with an account, blocks, orders and all faults.
-
-    What is missing are the words of its protocol, which a subclass gives:
-
-    - :attr:`paths`, and :meth:`key_of` or :meth:`is_allowed` where they differ;
-    - for each of its operations ``read_<operation>(body)``, which returns :class:`Ask`, and
-      ``write_<operation>(result)``, which returns the answer; the results are a bool (whether there
-      is enough), the reference of a block, None (a release), an :class:`Order`, and a list of
-      (end-to-end id, status word of ``dto``);
-    - :meth:`write_refusal` for what the bank does not do;
-    - :meth:`decode` and :meth:`encode` where it speaks no JSON.
+class HttpDriver(BankDriver):
+    """A server on a free port of this machine that gives answers, or what a fault makes of them.
 
     :param values: of the DebtorAccount, besides number, currency, secret and time-outs
     """
 
     #: path of a request -> name of the connector's method
     paths = {}
-    #: a repeat under its key is answered as before, and not done again
-    knows_keys = True
 
     def __init__(self, **values):
-        self.available = Decimal(0)
-        self._blocks, self._answers, self._orders, self._faults = {}, {}, {}, {}
-        self._lock = threading.Lock()
+        self._faults = {}
         self._server = ScriptedServer(self._respond)
         defaults = {
             "bank_code": "DOUBLE",
@@ -172,9 +165,9 @@ class HttpBank(BankDriver):
         self.account = DebtorAccount(**{**defaults, "base_url": self._server.url, **values})
 
     @classmethod
-    def serve(cls, test_class, **values):
+    def serve(cls, test_class, *arguments, **values):
         """Return a bank that runs until the test class is done."""
-        bank = cls(**values)
+        bank = cls(*arguments, **values)
         bank._server.__enter__()
         test_class.addClassCleanup(bank._server.__exit__)
         return bank
@@ -184,33 +177,21 @@ class HttpBank(BankDriver):
         """All that was asked: (path, headers, bytes of the body)."""
         return self._server.requests
 
-    # -- the words of the protocol ----------------------------------------------------------------
-
-    def key_of(self, headers):
-        """Return the idempotency key of a request, if it has one."""
-        return headers.get("Idempotency-Key")
-
-    def is_allowed(self, headers, body):
-        """Say whether the request is the account owner's; if not, it is answered with 401."""
-        return headers.get("Authorization") == f"Bearer {self.account.secret}"
-
     def decode(self, body):
-        """Return the bytes of a request as the ``read_`` methods take it."""
+        """Return the bytes of a request or an answer as values; JSON, unless the bank has other."""
         return json.loads(body, parse_float=Decimal)
 
     def encode(self, answer):
-        """Return what a ``write_`` method made as bytes."""
+        """Return values as the bytes of an answer."""
         return json.dumps(answer, default=str).encode()
 
-    def write_refusal(self, operation, code):
-        """Return the answer to what the bank does not do (NO_ACCOUNT, NO_FUNDS, REFUSED)."""
+    def perform(self, handler, operation, body, kind):
+        """Do what a request asks, and return the answer: HTTP status and values.
+
+        :param handler: of the request, with its ``path`` and ``headers``
+        :param str kind: the fault, refusal or lie that is on; None for none
+        """
         raise NotImplementedError
-
-    # -- what the contract asks -------------------------------------------------------------------
-
-    def set_available(self, amount):
-        self.available = amount
-        self._faults.clear()
 
     def fault(self, operation, kind):
         asked = operation
@@ -218,43 +199,26 @@ class HttpBank(BankDriver):
             asked = "check_funds"
         self._faults[asked] = kind
 
-    def ordered(self):
-        return {reference: list(amounts) for reference, amounts in self._orders.items()}
-
-    # -- the conversation -------------------------------------------------------------------------
-
     def _respond(self, handler, body):
         operation = self.paths.get(handler.path)
-        fault = self._faults.pop(operation, None)
         if operation is None:
             return reply(handler, b"", 404)
-        if not self.is_allowed(handler.headers, body):
-            return reply(handler, b"", 401)
-        if fault == "dropped_before":
+        kind = self._faults.pop(operation, None)
+        if kind == "dropped_before":
             return drop(handler)
-        if fault in _STATUS_BEFORE:
-            return reply(handler, b"", _STATUS_BEFORE[fault])
-        try:
-            ask = getattr(self, f"read_{operation}")(self.decode(body))
-        except (ArithmeticError, KeyError, TypeError, ValueError):
-            return reply(handler, b"", 400)
-        result = self._do_once(operation, self.key_of(handler.headers), ask, fault)
-        result = _lie(fault, ask, result)
-        return self._answer(handler, self._words(operation, result), fault, body)
+        if kind in _STATUS_BEFORE:
+            return reply(handler, b"", _STATUS_BEFORE[kind])
+        status, values = self.perform(handler, operation, body, kind)
+        return self._answer(handler, status, values, kind, body)
 
-    def _words(self, operation, result):
-        if isinstance(result, Refusal):
-            return self.write_refusal(operation, result.code)
-        return getattr(self, f"write_{operation}")(result)
-
-    def _answer(self, handler, words, fault, request):
-        if spoil := getattr(self, f"_answer_{fault}", None):
-            return spoil(handler, self.encode(words), request)
-        if fault == "wrong_shape":
-            words = _misshapen(words)
-        elif fault == "empty":
-            words = type(words)()
-        return reply(handler, self.encode(words), 500 if fault == "error" else 200)
+    def _answer(self, handler, status, values, kind, request):
+        if kind == "wrong_shape":
+            values = _misshapen(values)
+        elif kind == "empty":
+            values = type(values)()
+        elif spoil := getattr(self, f"_answer_{kind}", None):
+            return spoil(handler, self.encode(values), request)
+        return reply(handler, self.encode(values), 500 if kind == "error" else status)
 
     def _answer_timeout(self, _handler, _answer, _request):
         self._server.is_stopping.wait(3 * self.account.timeout_s[1])
@@ -294,6 +258,109 @@ class HttpBank(BankDriver):
             if self._server.is_stopping.wait(DRIP_S):
                 return
         handler.wfile.write(answer)
+
+
+class HttpProxy(HttpDriver):
+    """Stands before a bank that really runs, and adds the faults.
+
+    Refusals and lies are the subclass' to make: :meth:`change_request` has the bank refuse, and
+    :meth:`change_answer` has it tell something else.
+
+    :param str upstream: base URL of the bank
+    :param values: of the DebtorAccount
+    """
+
+    def __init__(self, upstream, **values):
+        super().__init__(**values)
+        self._upstream = upstream
+
+    def change_request(self, kind, operation, values):
+        """Return the values of a request as the bank is to get it."""
+        return values
+
+    def change_answer(self, kind, operation, values):
+        """Return the values of an answer as the connector is to get it."""
+        return values
+
+    def perform(self, handler, operation, body, kind):
+        asked = self.decode(body)
+        changed = self.change_request(kind, operation, asked)
+        if changed is not asked:  # or the same bytes: to a bank with keys, others are another call
+            body = self.encode(changed)
+        kept = {k: v for k, v in handler.headers.items() if k.lower() not in _OF_THE_CONNECTION}
+        url = self._upstream + handler.path
+        answer = requests.post(url, body, headers=kept, timeout=UPSTREAM_TIMEOUT_S)
+        values = self.decode(answer.content)
+        return answer.status_code, self.change_answer(kind, operation, values) if kind else values
+
+    def encode(self, answer):
+        return json.dumps(answer, default=_number).encode()
+
+
+class HttpBank(HttpDriver):
+    """A bank with an account, blocks, orders and all faults.
+
+    What is missing are the words of its protocol, which a subclass gives:
+
+    - :attr:`paths`, and :meth:`key_of` or :meth:`is_allowed` where they differ;
+    - for each of its operations ``read_<operation>(body)``, which returns :class:`Ask`, and
+      ``write_<operation>(result)``, which returns the answer; the results are a bool (whether there
+      is enough), the reference of a block, None (a release), an :class:`Order`, and a list of
+      (end-to-end id, status word of ``dto``);
+    - :meth:`write_refusal` for what the bank does not do;
+    - :meth:`decode` and :meth:`encode` where it speaks no JSON.
+
+    :param values: of the DebtorAccount
+    """
+
+    #: a repeat under its key is answered as before, and not done again
+    knows_keys = True
+
+    def __init__(self, **values):
+        super().__init__(**values)
+        self.available = Decimal(0)
+        self._blocks, self._answers, self._orders = {}, {}, {}
+        self._lock = threading.Lock()
+
+    # -- the words of the protocol ----------------------------------------------------------------
+
+    def key_of(self, headers):
+        """Return the idempotency key of a request, if it has one."""
+        return headers.get("Idempotency-Key")
+
+    def is_allowed(self, headers, body):
+        """Say whether the request is the account owner's; if not, it is answered with 401."""
+        return headers.get("Authorization") == f"Bearer {self.account.secret}"
+
+    def write_refusal(self, operation, code):
+        """Return the answer to what the bank does not do (NO_ACCOUNT, NO_FUNDS, REFUSED)."""
+        raise NotImplementedError
+
+    # -- what the contract asks -------------------------------------------------------------------
+
+    def set_available(self, amount):
+        self.available = amount
+        self._faults.clear()
+
+    def ordered(self):
+        return {reference: list(amounts) for reference, amounts in self._orders.items()}
+
+    # -- the conversation -------------------------------------------------------------------------
+
+    def perform(self, handler, operation, body, kind):
+        if not self.is_allowed(handler.headers, body):
+            return 401, {}
+        try:
+            ask = getattr(self, f"read_{operation}")(self.decode(body))
+        except (ArithmeticError, KeyError, TypeError, ValueError):
+            return 400, {}
+        result = self._do_once(operation, self.key_of(handler.headers), ask, kind)
+        return 200, self._words(operation, _lie(kind, ask, result))
+
+    def _words(self, operation, result):
+        if isinstance(result, Refusal):
+            return self.write_refusal(operation, result.code)
+        return getattr(self, f"write_{operation}")(result)
 
     # -- the books --------------------------------------------------------------------------------
 
@@ -349,11 +416,16 @@ class HttpBank(BankDriver):
         ]
 
 
-def _misshapen(words):
+def _misshapen(values):
     """Return an answer with its names, and other kinds of values."""
-    if isinstance(words, dict):
-        return {name: [value] for name, value in words.items()}
-    return {"answer": words}
+    if isinstance(values, dict):
+        return {name: [value] for name, value in values.items()}
+    return {"answer": values}
+
+
+def _number(value):
+    """Write an amount as the JSON number that it was."""
+    return float(value)
 
 
 def _lie(kind, ask, result):

@@ -7,40 +7,39 @@ from odoo.tests import TransactionCase, tagged
 
 from odoo.addons.g2p_bridge.connectors.dto import REJECTED, DebtorAccount
 from odoo.addons.g2p_bridge.connectors.errors import BankOutcomeUnknown, BankRejected
+from odoo.addons.g2p_bridge.tests.bank_double import HttpProxy
 from odoo.addons.g2p_bridge.tests.connector_contract import ConnectorContract
 
 from .bank_process import BankProcess
 
 ACCOUNT = "7000000001"
 READ_TIMEOUT_S = 0.5
-#: the contract's fault -> ours
-FAULTS = {
-    "timeout": {"name": "delay", "seconds": 3 * READ_TIMEOUT_S},
-    "dropped": {"name": "drop"},
-    "error": {"name": "error_after"},
-    "garbage": {"name": "garbage"},
-    "half_body": {"name": "half"},
-    "error_before": {"name": "error_before"},
-    "busy": {"name": "error_before", "status": 429},
-}
+PATHS = ("check_funds", "block_funds", "release_funds", "initiate_payment", "inquire_payments")
+#: more than any block of the contract holds
+TOO_MUCH = 10_000_000_000
 
 
-class ExampleBankDriver:
+class ExampleBankDriver(HttpProxy):
     """The contract's view of a running example bank.
 
     :param BankProcess bank: with the account, and this bearer token
     """
 
+    paths = {f"/{operation}": operation for operation in PATHS}
+    unsupported = {
+        "other_count": "An order's answer has no count.",
+        "other_sum": "An order's answer has no sum.",
+    }
+
     def __init__(self, bank, secret):
-        self.bank = bank
-        self.account = DebtorAccount(
+        super().__init__(
+            bank.url,
             bank_code="EXB",
-            base_url=bank.url,
             account_number=ACCOUNT,
-            currency="USD",
             timeout_s=(5, READ_TIMEOUT_S),
             secret=secret,
         )
+        self.bank = bank
 
     def set_available(self, amount):
         """Book what is missing, or too much."""
@@ -49,11 +48,6 @@ class ExampleBankDriver:
             mark = "D" if surplus > 0 else "C"
             entry = {"account_number": ACCOUNT, "mark": mark, "amount": f"{abs(surplus)}"}
             self.bank.ask("/admin/postings", entry)
-
-    def fault(self, operation, kind):
-        """Only the next call of the operation meets it."""
-        path = "check_funds" if operation == "test_connection" else operation
-        self.bank.fault(endpoint=f"/{path}", **FAULTS[kind])
 
     def ordered(self):
         """Each order, those refused as duplicates too: the bridge should not have sent them."""
@@ -64,6 +58,36 @@ class ExampleBankDriver:
         for item in taken + doubled:
             orders[item["reference"]].append(Decimal(item["amount"]))
         return dict(orders)
+
+    def change_request(self, kind, operation, values):
+        if kind == "refuse_all":
+            return values[0]  # an object in the place of a list: HTTP 400
+        if kind == "refuse_last":
+            return [*values[:-1], {**values[-1], "payment_amount": TOO_MUCH}]
+        return values
+
+    def change_answer(self, kind, operation, values):
+        foreign = {"payment_reference_number": "NOBODYSPAYMENT00", "reason_code": "AC04"}
+        if operation == "inquire_payments":
+            items = values["payments"]
+            changed = {
+                "unknown_payment": [*items, {**items[0], **foreign}],
+                "repeated_payment": [*items, items[0]],
+                "missing_payment": items[1:],
+            }
+            return {**values, "payments": changed.get(kind, items)}
+        if kind == "unknown_payment":
+            return {**values, "rejected": [foreign]}
+        if kind == "repeated_payment":
+            one = {**foreign, "payment_reference_number": next(reversed(self.ordered()))}
+            return {**values, "rejected": [one, one]}
+        return values
+
+    def narrative(self, booking):
+        """Six lines of :86:, as this bank writes them."""
+        payment = booking.payment
+        lines = [payment.remittance_information, payment.program, payment.cycle]
+        return [":86:" + lines[0], *lines[1:], payment.creditor_id, "", booking.reason]
 
 
 @tagged("post_install", "-at_install")
@@ -80,12 +104,11 @@ class TestConnectorContract(ConnectorContract, TransactionCase):
             environment={"EXAMPLE_BANK_API_KEY": secret},
         )
         cls.addClassCleanup(cls.bank.stop)
-        cls.bank_driver = ExampleBankDriver(cls.bank, secret)
+        cls.bank_driver = ExampleBankDriver.serve(cls, cls.bank, secret)
 
     def setUp(self):
         super().setUp()
         self.connector = self.env["g2p.bank.connector.example"]
-        self.addCleanup(self.bank.clear_faults)
 
     def test_the_bank_offers_its_connector(self):
         bank = self.env["g2p.sponsor.bank"].create(
