@@ -507,6 +507,7 @@ COMMANDS = {
     "bench-plots": (("python",), "g2p_bench.document"),
     "footprint": (RUNTIME, "bridge_stack.footprint"),
     "lint": (("python", "dev"), "bridge_stack.run_lint"),
+    "new-bank": (("python", "dev"), "bridge_stack.new_bank"),
     "screenshots": (EVERYTHING, "bridge_stack.screenshots"),
     "translate": (RUNTIME, "bridge_stack.translate"),
     "stop-postgres": (("python", "postgres"), "bridge_stack.postgres"),

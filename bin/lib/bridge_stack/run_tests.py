@@ -1,5 +1,6 @@
 """bin/test: one pytest run over everything, in a database of its own."""
 
+import configparser
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from bridge_stack.common import (
     BridgeError,
     child_env,
     complain,
+    home,
     odoo_config,
     project,
     say,
@@ -41,8 +43,41 @@ def needs_browser(arguments):
     return any(_BROWSER.search(path.read_text(encoding="utf-8")) for path in test_files(arguments))
 
 
-def pytest_command(database, arguments):
-    """Return pytest's command line."""
+def addons_outside(arguments):
+    """Return the addons (list of paths) to be tested that do not stand in this project."""
+    given = [Path(each.split("::")[0]).absolute() for each in arguments if each[:1] != "-"]
+    found = [
+        folder
+        for path in given
+        if path.exists() and not path.is_relative_to(project())
+        for folder in (path, *path.parents)
+        if (folder / "__manifest__.py").is_file()
+    ]
+    return list(dict.fromkeys(found))
+
+
+def addons_path(addons):
+    """Return Odoo's option for the folders of its addons, with those of some addons besides."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(odoo_config(), encoding="utf-8")
+    folders = [config["options"]["addons_path"], *(str(addon.parent) for addon in addons)]
+    return ",".join(dict.fromkeys(folders))
+
+
+def pytest_command(database, arguments, addons=()):
+    """Return pytest's command line.
+
+    :param addons: paths of addons outside of the project, which the database has
+    """
+    outside = []
+    if addons:
+        # pytest looks for its settings beside what it is to test
+        outside = [f"--rootdir={project()}", "-c", str(project() / "setup.cfg")]
+        outside.append(f"--odoo-addons-path={addons_path(addons)}")
+        arguments = [
+            str(Path(each).absolute()) if each[:1] != "-" and Path(each).exists() else each
+            for each in arguments
+        ]
     return [
         str(venv_python()),
         "-m",
@@ -51,15 +86,29 @@ def pytest_command(database, arguments):
         f"--odoo-config={odoo_config()}",
         "--odoo-http",
         "--odoo-log-level=error",
+        *outside,
         *arguments,
     ]
 
 
-def run_pytest(database, arguments):
+def install_outside(database, addons):
+    """Install addons from outside of the project in a database that has the bridge."""
+    if not addons:
+        return
+    names = [addon.name for addon in addons]
+    say(f"test      installing {', '.join(names)}")
+    log = home() / "log" / "install-outside.log"
+    template.run_install(database, "--init", names, log, f"--addons-path={addons_path(addons)}")
+    if warnings := template.warnings_in(log):
+        raise BridgeError("Odoo warned at the installation:\n" + "\n".join(warnings))
+
+
+def run_pytest(database, arguments, addons=()):
     """Run pytest and return its exit code; on Ctrl-C let it end in its own order."""
     # importing queue_job patches the server that --odoo-http starts: root:0 keeps the runner asleep
     env = child_env(ODOO_QUEUE_JOB_CHANNELS="root:0")
-    child = subprocess.Popen(pytest_command(database, arguments), cwd=project(), env=env)
+    command = pytest_command(database, arguments, addons)
+    child = subprocess.Popen(command, cwd=project(), env=env)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: child.send_signal(signal.SIGINT))
     return child.wait()
@@ -78,7 +127,9 @@ def main(arguments):
             database = template.temporary_name("test")
             try:
                 template.clone_database(postgres, source, database)
-                code = run_pytest(database, arguments)
+                addons = addons_outside(arguments)
+                install_outside(database, addons)
+                code = run_pytest(database, arguments, addons)
             finally:
                 template.drop_database(postgres, database)
     except BridgeError as error:

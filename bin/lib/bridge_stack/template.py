@@ -27,7 +27,12 @@ from bridge_stack.install import postgres_programs
 from bridge_stack.postgres import Postgres
 
 #: ``rpc`` is named because automatic installation is off: it holds /jsonrpc, /xmlrpc and /json/2.
-MODULES = ("rpc", "g2p_bridge", "g2p_bridge_bank_example")
+#: Then the bridge, and each bank addon that stands beside it.
+MODULES = (
+    "rpc",
+    "g2p_bridge",
+    *sorted(path.parent.name for path in project().glob("g2p_bridge_bank_*/__manifest__.py")),
+)
 #: Parts of an addon that leave no trace in a database.
 _NOT_INSTALLED = {"tests", "simulator", "readme", "__pycache__"}
 
@@ -63,7 +68,12 @@ def install_log(modules=MODULES):
 
 def install_warnings(modules=MODULES):
     """Return the lines (list) of the last installation's log of level WARNING and above."""
-    lines = install_log(modules).read_text(encoding="utf-8").splitlines()
+    return warnings_in(install_log(modules))
+
+
+def warnings_in(log):
+    """Return the lines (list) of a log of Odoo's of level WARNING and above."""
+    lines = log.read_text(encoding="utf-8").splitlines()
     level = re.compile(r"^\S+ \S+ \d+ (WARNING|ERROR|CRITICAL) ")
     return [line for line in lines if level.match(line)]
 
