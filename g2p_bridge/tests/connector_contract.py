@@ -47,6 +47,7 @@ from odoo.exceptions import AccessError
 from odoo.service.model import get_public_method
 
 from odoo.addons.g2p_bridge.connectors import http
+from odoo.addons.g2p_bridge.connectors.bank_connector import BankConnector
 from odoo.addons.g2p_bridge.connectors.dto import (
     ACCEPTED,
     BANK_ACCOUNT,
@@ -371,7 +372,10 @@ class ConnectorContract:
     def test_contract_a_fault_of_a_question_is_unavailable(self):
         self.bank_driver.set_available(Decimal("100.00"))
         payments = self.contract_payments("1.00")
-        for operation in self._asked("check_funds", "inquire_payments", "test_connection"):
+        questions = ["check_funds", "inquire_payments"]
+        if type(self.connector).test_connection is not BankConnector.test_connection:
+            questions.append("test_connection")  # by default it is a funds check
+        for operation in self._asked(*questions):
             for kind in self._faults(operation):
                 arguments = self._calls(self._account_for(kind), "no-block", payments)[operation]
                 self.bank_driver.fault(operation, kind)

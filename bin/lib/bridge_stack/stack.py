@@ -162,7 +162,11 @@ class Stack:
         elif self.postgres.note(self.db) != state:
             say(f"database  updating {self.db} to the addons as they are now")
             log = home() / "log" / f"update-{self.db}.log"
-            template.run_install(self.db, "--update", self.modules[1:] or self.modules, log)
+            # a bank addon that was made since then is not there to be updated
+            new = template.not_installed(self.postgres, self.db, self.modules)
+            more = ["--init", ",".join(new)] if new else []
+            update = self.modules[1:] or self.modules
+            template.run_install(self.db, "--update", update, log, *more)
         self.postgres.set_note(self.db, state)
 
     def _start_servers(self):

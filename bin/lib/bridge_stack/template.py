@@ -151,12 +151,17 @@ def run_install(database, action, modules, log, *options):
         raise BridgeError(f"The addons could not be installed. The end of {log}:\n{tail(log, 30)}")
 
 
-def _check_installed(postgres, database, modules):
-    # Odoo only warns of a module that it does not find
+def not_installed(postgres, database, modules):
+    """Return those of the modules (list) that a database has not installed."""
     with postgres.cursor(database) as cursor:
         cursor.execute("SELECT name FROM ir_module_module WHERE state = 'installed'")
         installed = {name for (name,) in cursor.fetchall()}
-    if missing := [module for module in modules if module not in installed]:
+    return [module for module in modules if module not in installed]
+
+
+def _check_installed(postgres, database, modules):
+    # Odoo only warns of a module that it does not find
+    if missing := not_installed(postgres, database, modules):
         raise BridgeError(
             f"Not installed: {', '.join(missing)}. The end of {install_log(modules)}:\n"
             f"{tail(install_log(modules), 30)}"

@@ -48,7 +48,7 @@ def check_name(name):
     """Raise a :class:`BridgeError` if the name does not fit on a line of each file."""
     if not name.strip() or not name.isprintable() or _NOT_IN_NAMES.search(name):
         raise BridgeError(
-            "The name must be one line as people read it, without quotation marks \","
+            'The name must be one line as people read it, without quotation marks ",'
             " backslashes and < > { } @ `."
         )
     if len(name) > MAX_NAME:
