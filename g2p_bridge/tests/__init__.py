@@ -31,6 +31,7 @@ from . import (
     test_idle,
     test_ledger,
     test_lost_jobs,
+    test_openg2p_mapper,
     test_payment_search,
     test_payment_story,
     test_pipeline,
