@@ -232,6 +232,11 @@ class HttpDriver(BankDriver):
     def _answer_half_body(self, handler, answer, _request):
         reply(handler, answer[: len(answer) // 2], claim=len(answer))
 
+    def _answer_stalled(self, handler, answer, request):
+        self._answer_half_body(handler, answer, request)
+        handler.wfile.flush()
+        self._server.is_stopping.wait(3 * self.account.timeout_s[1])
+
     def _answer_cut(self, handler, answer, _request):
         reply(handler, answer[: len(answer) // 2])
 

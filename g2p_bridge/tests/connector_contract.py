@@ -79,6 +79,7 @@ FAULTS = {
 }
 MORE_FAULTS = {
     "dropped_before": "closes the connection without an answer, and does nothing",
+    "stalled": "does it, and falls silent in the middle of its answer",
     "slow": "does it, and sends its answer byte by byte, for longer than a whole call may take",
     "cut": "does it, and sends the first half of its answer as if it were the whole",
     "empty": "does it, and answers with an object that holds nothing",
@@ -209,7 +210,8 @@ class ConnectorContract:
     def _account_for(self, kind):
         """Return the account, with time-outs that a slow answer soon has used up."""
         account = self.bank_driver.account
-        return dataclasses.replace(account, timeout_s=QUICK_S) if kind == "slow" else account
+        is_waited_for = kind in ("slow", "stalled")
+        return dataclasses.replace(account, timeout_s=QUICK_S) if is_waited_for else account
 
     def _asked(self, *operations):
         """Return those operations that the connector has and that ask the bank."""
@@ -229,6 +231,25 @@ class ConnectorContract:
         silent.bind(("127.0.0.1", 0))  # and does not listen; nobody else gets the port meanwhile
         port = silent.getsockname()[1]
         return dataclasses.replace(self.bank_driver.account, base_url=f"http://127.0.0.1:{port}")
+
+    def _deaf_account(self):
+        """Return the account at an address where connections wait for ever."""
+        if own := getattr(self.bank_driver, "unreachable_account", None):
+            return own()
+        deaf = socket.socket()
+        self.addCleanup(deaf.close)
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):  # more than wait in line; Linux leaves the next one without an answer
+            waiting = socket.socket()
+            self.addCleanup(waiting.close)
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        return dataclasses.replace(
+            self.bank_driver.account,
+            base_url=f"http://127.0.0.1:{deaf.getsockname()[1]}",
+            timeout_s=QUICK_S,
+        )
 
     # -- all goes well --------------------------------------------------------------------------
 
@@ -360,8 +381,12 @@ class ConnectorContract:
             self.skipTest("; ".join(f"{name}: {missing[name]}" for name in sorted(missing)))
 
     def test_contract_what_never_left_is_unavailable(self):
+        """Nobody listens; or somebody does, and takes no connection until the time is over."""
         self._need("unreachable")
-        account = self._unreachable_account()
+        for account in (self._unreachable_account(), self._deaf_account()):
+            self._check_never_left(account)
+
+    def _check_never_left(self, account):
         payments = self.contract_payments("1.00")
         calls = self._calls(account, "no-block", payments)
         for operation in self._asked(*calls):

@@ -264,7 +264,7 @@ MISTAKES = {
 }
 PREFIX = "test_contract_"
 #: what these cost is not needed to find what the others find
-WAITING = dict.fromkeys(("timeout", "slow"), "It takes its time.")
+WAITING = dict.fromkeys(("timeout", "stalled", "slow"), "It takes its time.")
 
 
 @tagged("post_install", "-at_install")
