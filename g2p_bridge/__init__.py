@@ -1,3 +1,4 @@
-from . import connectors, controllers, log_filters, models, wizards
+from . import connectors, controllers, log_filters, log_json, models, wizards
 
 log_filters.install()
+log_json.install()

@@ -1,1 +1,1 @@
-from . import certificate, envelope_import, main, reports
+from . import certificate, envelope_import, main, monitor, reports

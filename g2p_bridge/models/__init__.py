@@ -12,6 +12,7 @@ from . import (
     g2p_disbursement_journal,
     g2p_bank_health,
     g2p_bank_call,
+    g2p_call_statistic,
     g2p_envelope_approval,
     g2p_account_statement,
     g2p_upload_attempt,
@@ -58,5 +59,7 @@ from . import (
     g2p_setup_checklist,
     form_hints,
     g2p_demo,
+    g2p_monitor,
+    log_ids,
     res_config_settings,
 )

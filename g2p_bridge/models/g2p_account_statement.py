@@ -115,6 +115,12 @@ class AccountStatement(models.Model):
     _unprocessed_idx = models.Index("(account_id, id) WHERE state = 'received'")
     #: ahead of their statement
     _ahead_idx = models.Index("(account_id, id) WHERE kind <> 'statement'")
+    _held_idx = models.Index("(id) WHERE state = 'held'")
+    #: the day of an account's last statement, however many it has
+    _day_idx = models.Index(
+        "(account_id, coalesce(closing_date, opening_date, uploaded_at::date))"
+        " WHERE kind = 'statement' AND state <> 'dismissed'"
+    )
 
     @api.depends("line_ids.outcome", "line_ids.is_handled")
     def _compute_line_counts(self):

@@ -52,7 +52,7 @@ _OF_ACCOUNT = {
 }
 #: what came of the funds step: anything but a bank that surely has too little is *stopped*
 _IS_FUNDS = SQL("e.attention_code = 'FUNDS_NOT_AVAILABLE'")
-_IS_BLOCK = SQL(
+IS_BLOCK = SQL(
     """e.resume_state = 'funds_available' AND EXISTS (
             SELECT FROM g2p_bank_call k
              WHERE k.envelope_id = e.id AND k.operation = 'block_funds'
@@ -295,7 +295,7 @@ class Attention(models.Model):
         kind = SQL(
             "CASE WHEN %s THEN 'funds_missing' WHEN %s THEN 'block_unknown' ELSE 'stopped' END",
             _IS_FUNDS,
-            _IS_BLOCK,
+            IS_BLOCK,
         )
         return self._case_query(
             SQL("n.kind"),

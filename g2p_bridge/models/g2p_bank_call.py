@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from odoo import api, fields, models
 from odoo.tools import SQL
 
+from .. import log_context
 from ..connectors import http
 from ..connectors.errors import BankError, BankOutcomeUnknown, BankRejected, BankUnavailable
 from .bulk_fields import BulkMany2one
@@ -219,7 +220,7 @@ class BankCall(models.Model):
         :return: the result
         :raise BankError: as ``function`` did; the row says so too
         """
-        with http.record() as exchanges:
+        with http.record() as exchanges, log_context.about(call=call.idempotency_key):
             try:
                 result, kept = function()
             except BankError as error:
@@ -254,6 +255,7 @@ class BankCall(models.Model):
                 health._record_answer(cr, called, values["latency_ms"])
             elif called["operation"] != "test_connection":  # its time-outs are short
                 health._record_failure(cr, called, error)
+            self.env["g2p.call.statistic"]._count(cr, called, state, values["latency_ms"])
         self.invalidate_model()
 
     @api.private

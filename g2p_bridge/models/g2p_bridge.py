@@ -4,6 +4,7 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError
 from odoo.tools import SQL, lazy
 
+from .. import log_context
 from ..connectors import masking
 from ..const import MAX_REASON, MAX_REFERENCE, PARAMETERS, ZERO_IS_OFF
 from ..services.field_rules import is_left_out, is_text
@@ -112,6 +113,7 @@ class Bridge(models.AbstractModel):
         if not found:
             raise BridgeError("DISBURSEMENT_ENVELOPE_NOT_FOUND")
         [(envelope_id, *values)] = found
+        log_context.note(envelope=disbursement_envelope_id)
         return self.env["g2p.disbursement.envelope"].sudo().browse(envelope_id), *values
 
     # -- shared rules ---------------------------------------------------------------------------

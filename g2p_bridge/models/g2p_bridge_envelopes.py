@@ -1,5 +1,6 @@
 from odoo import api, models
 
+from .. import log_context
 from ..const import FREQUENCIES, MAX_COUNT, MAX_REFERENCE
 from ..services import canonical, money
 from ..services.api_answers import timestamp
@@ -258,6 +259,7 @@ class Bridge(models.AbstractModel):
         return known and known[0]
 
     def _envelope_answer(self, envelope_id, program, values):
+        log_context.note(envelope=envelope_id)
         return {
             "disbursement_envelope_id": envelope_id,
             "benefit_program_mnemonic": program.mnemonic,

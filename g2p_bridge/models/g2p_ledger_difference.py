@@ -12,6 +12,8 @@ _logger = logging.getLogger(__name__)
 #: what a difference is about; with the rule's code its identity
 _SUBJECT = ("envelope_id", "batch_id", "account_id", "statement_id", "subject")
 _COLUMNS = ("company_id", *_SUBJECT, "expected", "found")
+#: system parameter: when all books were checked last, UTC
+LAST_CHECK = "g2p_bridge.ledger_checked_at"
 
 
 class LedgerDifference(models.Model):
@@ -73,6 +75,9 @@ class LedgerDifference(models.Model):
                 values = dict(zip(_COLUMNS, row, strict=True))
                 found[(rule.code, *(values[name] or False for name in _SUBJECT))] = values
         differences = self._store(found, envelopes)
+        if envelopes is None:
+            now = fields.Datetime.to_string(fields.Datetime.now())
+            self.env["ir.config_parameter"].sudo().set_param(LAST_CHECK, now)
         if differences:
             _logger.warning(
                 "The ledger check found %s differences: %s",

@@ -11,6 +11,7 @@ from odoo.tools import SQL
 
 from odoo.addons.queue_job.exception import RetryableJobError
 
+from .. import log_context
 from ..connectors.dto import STATEMENT
 from ..connectors.entries import most_decimals
 from ..connectors.errors import StatementInvalid
@@ -186,6 +187,7 @@ class AccountStatement(models.Model):
                 "hold_reason": hold_reason,
             }
         )
+        log_context.note(**record._log_ids())
         record._store_lines(statement)
         if is_statement:
             taken.append(number.stored_as(state))
