@@ -83,6 +83,7 @@ MODELS = {
     "g2p.connection.test": dict(SHOWN),
     "g2p.connection.test.line": dict(SHOWN),
     "g2p.upload.attempt": dict.fromkeys(("read", "write", "create", "unlink"), NOBODY),
+    "g2p.call.statistic": dict.fromkeys(("read", "write", "create", "unlink"), NOBODY),
     "g2p.cancel.envelope": WIZARD,
     "g2p.decide.block": WIZARD,
     "g2p.decide.batch": WIZARD,

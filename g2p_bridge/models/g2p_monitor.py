@@ -540,17 +540,12 @@ class Monitor(models.AbstractModel):
             "statement_late_days",
             "Days since a statement of the account (its id) should have come; 0: none is late.",
             ["company", "bank", "account"],
-            {
-                (company, bank, account): late.get(account, 0)
-                for account, company, bank in accounts
-            },
+            {(company, bank, account): late.get(account, 0) for account, company, bank in accounts},
         )
         [[held, since]] = self.env.execute_query(
             SQL("SELECT count(*), min(uploaded_at) FROM g2p_account_statement WHERE state = 'held'")
         )
-        yield self._gauge(
-            "statements_held", "Statements that wait for an officer.", [], {(): held}
-        )
+        yield self._gauge("statements_held", "Statements that wait for an officer.", [], {(): held})
         yield self._gauge(
             "statements_held_oldest_seconds",
             "Age of the oldest statement that waits for an officer.",
@@ -581,9 +576,7 @@ class Monitor(models.AbstractModel):
             counts[key] += count
             amounts[key] += amount
             ages[key] = max(ages[key], self._age(since))
-        yield self._gauge(
-            "unmatched_entries", "Statement entries to be looked at.", labels, counts
-        )
+        yield self._gauge("unmatched_entries", "Statement entries to be looked at.", labels, counts)
         yield self._gauge(
             "unmatched_amount",
             "Money of statement entries to be looked at, in units of the currency.",

@@ -60,6 +60,7 @@ from . import (
     test_connection_test,
     test_demo_data,
     test_form_hints,
+    test_log_json,
     test_monitor,
     test_notices,
     test_program_access,

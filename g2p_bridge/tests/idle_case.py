@@ -194,4 +194,6 @@ class IdleCase(PipelineCase):
             _plans.info("%s\n%s", statement, plan)
             scanned = set(re.findall(r"Seq Scan on (\w+)", plan))
             self.assertFalse(scanned & set(GROWING), f"{statement}\n{plan}")
-            self.assertLessEqual(max(in_vain(plan), default=0), MOST_IN_VAIN, f"{statement}\n{plan}")
+            self.assertLessEqual(
+                max(in_vain(plan), default=0), MOST_IN_VAIN, f"{statement}\n{plan}"
+            )

@@ -262,7 +262,6 @@ class TestFiguresOfThePipeline(MonitorMixin, PipelineCase):
     def test_the_figures_are_read_where_nothing_can_be_written_and_not_for_long(self):
         """On a cursor as a server has it; in tests the monitor's own is a savepoint."""
 
-
         class Pool:
             cursor = staticmethod(db_connect(self.env.cr.dbname).cursor)
 
@@ -277,7 +276,6 @@ class TestFiguresOfThePipeline(MonitorMixin, PipelineCase):
             self.assertEqual(env.cr.fetchone(), ("on",))
             env.cr.execute("SHOW statement_timeout")
             self.assertEqual(env.cr.fetchone(), ("2s",))
-        
 
 
 @tagged("post_install", "-at_install")

@@ -64,6 +64,8 @@ class Stack:
     :param folder: for logs and the bank's ledger; by default one that is removed after success
     :param postgres: the server to use, not started yet; by default that of the checkout
     :param with_demo: a new database gets the addons' demo data
+    :param environment: variables (dict) of the servers, besides our own
+    :param server_wide: addons that the servers load without a database, besides the usual ones
 
     :ivar url: of the server, or of the load balancer in front of several; ``bank_url``,
         ``mapper_url`` of the others, or None
@@ -94,8 +96,11 @@ class Stack:
         folder=None,
         postgres=None,
         with_demo=False,
+        environment=None,
+        server_wide=(),
     ):
         self._with_demo = with_demo
+        self._environment, self._server_wide = dict(environment or {}), tuple(server_wide)
         self.modules = tuple(modules)
         self.workers = workers
         self.channels = channels
@@ -189,7 +194,7 @@ class Stack:
         command = odoo_command(
             # names it for every request; a filter beside it has Odoo list the databases each time
             f"--database={self.db}",
-            f"--load={_SERVER_WIDE}",
+            f"--load={','.join([_SERVER_WIDE, *self._server_wide])}",
             f"--workers={self.workers}",
             "--max-cron-threads=1",
             f"--http-port={port}",
@@ -204,6 +209,7 @@ class Stack:
             ODOO_QUEUE_JOB_CHANNELS=self.channels,
             ODOO_QUEUE_JOB_HOST="127.0.0.1",
             ODOO_QUEUE_JOB_PORT=urlsplit(self.url).port,
+            **self._environment,
         )
         self._run(name, command, env)
 
