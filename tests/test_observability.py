@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -12,6 +14,7 @@ import pytest
 import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from test_docs import anchors_of
 from test_whole_way import send, wait_for
 
 from bridge_stack.common import project
@@ -22,10 +25,11 @@ pytestmark = pytest.mark.stack
 
 TOKEN = "figures-for-nobody-else-4711"
 DEADLINE_S = 120
-FILES = project() / "docs" / "observability"
+DOCS = project() / "docs"
+FILES = DOCS / "observability"
 #: labels that Prometheus itself puts on each series
 OF_PROMETHEUS = {"instance", "job", "__name__"}
-#: logger -> what each of its lines is about, while an envelope goes its way
+#: logger of the line that each call to a bank gets
 CALLS = "odoo.addons.g2p_bridge.connectors.http"
 
 
@@ -342,3 +346,31 @@ def test_alerts_and_dashboard_ask_for_figures_that_there_are(observed, paid):
         for metric, labels in selectors:
             assert metric in known, (where, metric)
             assert labels <= known[metric] | OF_PROMETHEUS, (where, labels)
+
+
+def test_each_alert_says_what_to_do_and_where_it_is_written():
+    known = {str(path.relative_to(project())): anchors_of(path) for path in DOCS.glob("*.md")}
+    for rule in alert_rules():
+        said = rule["annotations"]
+        assert said["action"].endswith("."), rule["alert"]
+        assert said["summary"].endswith("."), rule["alert"]
+        document, anchor = said["runbook"].split("#")
+        assert anchor in known[document], rule["alert"]
+        assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+def test_each_alert_fires_in_its_scenario():
+    """Prometheus's own tool says so, where there is one; that each has one is always looked at."""
+    scenarios = yaml.safe_load((FILES / "alerts_test.yml").read_text(encoding="utf-8"))["tests"]
+    alerts = [rule["alert"] for rule in alert_rules()]
+    assert [each["name"] for each in scenarios[1:]] == alerts
+    tool = os.environ.get("G2P_PROMTOOL") or shutil.which("promtool")
+    if not tool:
+        pytest.skip("no promtool: put it on PATH, or set G2P_PROMTOOL=/path/to/promtool")
+    done = subprocess.run(
+        [tool, "test", "rules", FILES / "alerts_test.yml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
