@@ -156,6 +156,17 @@ def test_every_worker_tells_the_same_figures(observed, paid):
     )
 
 
+def test_a_scrape_that_has_to_wait_gives_up(observed, paid):
+    with observed.postgres.cursor(observed.db) as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("LOCK TABLE g2p_ledger_difference")
+        answer = get(observed, "/g2p_bridge/metrics")
+        cursor.execute("ROLLBACK")
+    assert answer.status_code == 503
+    assert "g2p_bridge_" not in answer.text
+    assert get(observed, "/g2p_bridge/metrics").status_code == 200
+
+
 def test_figures_come_as_openmetrics_to_who_asks_for_it(observed):
     answer = get(
         observed, "/g2p_bridge/metrics", Accept="application/openmetrics-text; version=1.0.0"

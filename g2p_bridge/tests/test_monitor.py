@@ -324,7 +324,7 @@ class TestCostOfAScrape(MonitorMixin, IdleCase):
     def assertCheap(self, **options):
         """Locks and currencies are read as a whole: what was paid makes them no more."""
         self.assertFewIndexedQueries(
-            self.run_scrape, limit=16, in_vain=growing_rows_in_vain, **options
+            self.run_scrape, limit=14, in_vain=growing_rows_in_vain, **options
         )
 
     def test_a_scrape_is_a_few_indexed_queries(self):

@@ -59,6 +59,7 @@ def main(arguments):
         bank_options=DEMO_ACCOUNT if options.with_demo else (),
         workers=options.workers,
         channels=options.channels,
+        server_wide=["g2p_bridge"],
         port=options.port,
         bank_port=options.bank_port,
         folder=home() / ("serve-demo" if options.with_demo else "serve"),
