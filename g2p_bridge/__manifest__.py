@@ -61,6 +61,7 @@
         "views/g2p_account_statement_views.xml",
         "views/g2p_notice_views.xml",
         "views/res_users_views.xml",
+        "views/g2p_trusted_key_views.xml",
         "views/setup_checklist.xml",
         "views/g2p_attention_views.xml",
         "views/res_config_settings_views.xml",

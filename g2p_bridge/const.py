@@ -106,12 +106,14 @@ PARAMETERS = {
     "g2p_bridge.import_max_rows": 500_000,
     "g2p_bridge.import_keep_days": 30,
     "g2p_bridge.digest_hour": 7,
+    "g2p_bridge.openg2p_check_signatures": 1,
 }
 #: those that 0 switches off; for the others it counts as not set
 ZERO_IS_OFF = {
     "g2p_bridge.uploads_per_minute",
     "g2p_bridge.import_keep_days",
     "g2p_bridge.digest_hour",
+    "g2p_bridge.openg2p_check_signatures",
 }
 
 DISBURSEMENT_STATES = [

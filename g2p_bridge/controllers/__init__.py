@@ -1,1 +1,2 @@
 from . import certificate, envelope_import, main, monitor, reports
+from . import certificate, envelope_import, main, openg2p, reports

@@ -1,11 +1,12 @@
-from datetime import datetime, timezone
-
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from odoo import http
 from odoo.http import request
 
 from ..models.g2p_bridge_error import BridgeError
+from ..services import openg2p_messages as messages
+from .errors import error_response
+from .openg2p import PREFIX
 
 #: what the form around the file may take
 FORM_BYTES = 64 * 1024
@@ -30,6 +31,10 @@ class UploadDispatcher(http.HttpDispatcher):
             error = refusal
         return _refusal(error)
 
+    def handle_error(self, exc):
+        """Answer what the controller did not, as JSON."""
+        return error_response(self.request, exc)
+
 
 class StatementUpload(http.Controller):
     """Statements over plain HTTP, as OpenG2P's banks upload them."""
@@ -38,7 +43,7 @@ class StatementUpload(http.Controller):
         return request.env["g2p.bridge"]._parameter("statement_max_bytes") + FORM_BYTES
 
     @http.route(
-        "/g2p_bridge/upload_mt940",
+        ["/g2p_bridge/upload_mt940", f"{PREFIX}/upload_mt940"],
         type=UploadDispatcher.routing_type,
         auth="bearer",
         methods=["POST"],
@@ -53,15 +58,15 @@ class StatementUpload(http.Controller):
             ``status_reason_message``) and ``message``: the statement id
         """
         if statement_file is None or isinstance(statement_file, str):
-            missing = {"code": "G2P-REQ-102", "message": "Invalid Input. Field required"}
-            return request.make_json_response({"errors": [missing]}, status=400)
+            missing = messages.errors("G2P-REQ-102", "Invalid Input. Field required")
+            return request.make_json_response(missing, status=400)
         bridge = request.env["g2p.bridge"]
         try:
             with request.env.cr.savepoint():
                 answer = bridge._upload_statement(statement_file.read(), statement_file.filename)
         except BridgeError as error:
             return _refusal(error)
-        return request.make_json_response(_reply("succ", "", answer["statement_id"], answer))
+        return request.make_json_response(_reply("", answer["statement_id"], answer))
 
     @http.route(
         "/g2p_bridge/statement_file",
@@ -85,28 +90,14 @@ def _refusal(error):
     headers = {} if status == 200 else {"Connection": "close"}
     if error.retry_after_s:
         headers["Retry-After"] = str(error.retry_after_s)
-    body = _reply("rjct", error.code, str(error))
+    body = _reply(error.code, str(error))
     return request.make_json_response(body, headers=headers, status=status)
 
 
-def _reply(status, code, message, details=None):
+def _reply(code, message, details=None):
+    header = {"message_id": "", "action": ""}
     return {
-        "header": {
-            "version": "1.0.0",
-            "message_id": "",
-            "message_ts": datetime.now(timezone.utc).replace(tzinfo=None).isoformat(),
-            "action": "",
-            "status": status,
-            "status_reason_code": None,
-            "status_reason_message": code,
-            "total_count": None,
-            "completed_count": None,
-            "sender_id": None,
-            "receiver_id": None,
-            "is_msg_encrypted": False,
-            "meta": {},
-        },
-        "message": message,
+        **messages.reply(header, code, message),
         "statement_id": details and details["statement_id"],
         "statements": details["statements"] if details else [],
         "response_error_code": code or None,

@@ -17,3 +17,4 @@ DELETE FROM res_users_apikeys
         WHERE known.module = 'g2p_bridge'
           AND known.name IN ('group_pbms_api', 'group_bank_api')
  );
+UPDATE g2p_trusted_key SET active = false;

@@ -51,6 +51,7 @@ from . import (
     g2p_bridge_envelopes,
     g2p_bridge_disbursements,
     g2p_bridge_bank,
+    g2p_trusted_key,
     g2p_envelope_import,
     pipeline_import,
     g2p_connection_test,

@@ -104,6 +104,13 @@ class ResConfigSettings(models.TransientModel):
         "Hour of the day, in the reader's time zone, from which the responsible people get the "
         "e-mail of what changed. 0: none is sent.",
     )
+    g2p_openg2p_check_signatures = _parameter(
+        "openg2p_check_signatures",
+        "Check signatures",
+        "1: a call by the paths of OpenG2P's bridge must be signed with a trusted key, or carry an "
+        "API key. 0: whoever writes a sender's name is believed; only for a bridge that nobody but "
+        "the program system can reach.",
+    )
 
     def set_values(self):
         # Odoo takes 0 for "not set" and removes the parameter, and its default would count again
