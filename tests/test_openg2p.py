@@ -10,6 +10,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 import requests
@@ -19,6 +20,7 @@ from test_whole_way import ERRORS, beneficiaries, quiet, today, wait_for
 
 pytestmark = pytest.mark.stack
 
+MIB = 1024 * 1024
 #: of the peer's OpenAPI document; create_benefit_program_configuration is a screen here
 PEER_PATHS = {
     "/create_disbursement_envelope",
@@ -771,13 +773,14 @@ def test_a_message_of_another_form_is_a_bad_request(world, partner, name):
 
 def test_a_large_body_is_refused_before_it_is_read(world, partner):
     name = "create_disbursements"
-    for content in (b" " * (21 * 1024 * 1024), iter([b" " * 1024 * 1024] * 21)):
+    # what does not say its length counts as empty for Odoo's server
+    for content, status in ((b" " * 21 * MIB, 413), (iter([b" " * MIB] * 21), 400)):
         try:
             response = partner.post(name, content, {"Signature": "a..b"})
         except requests.ConnectionError:
             continue  # the server hung up in the middle of it
-        assert response.status_code == 413
-        assert response.json()["errors"][0]["code"] == "G2P-REQ-413"
+        assert response.status_code == status
+        assert response.json()["errors"][0]["code"] in ("G2P-REQ-413", "G2P-REQ-102")
     assert asked(world.partner) == "DISBURSEMENT_ENVELOPE_NOT_FOUND"
 
 
@@ -839,20 +842,22 @@ CHECKS = (
 def test_schemathesis_finds_no_difference(world, who, tmp_path):
     key = world.key if who == "pbms" else world.stack.bank_key
     command = [
-        *(sys.executable, "-m", "schemathesis.cli", "run"),
+        str(Path(sys.executable).with_name("schemathesis")),
+        "run",
         f"{world.stack.url}{PREFIX}/openapi.json",
         f"--header=Authorization: Bearer {key}",
         f"--checks={','.join(CHECKS)}",
         f"--include-tag={who}",
         "--phases=examples,coverage,fuzzing",
-        "--max-examples=25",
+        "--max-examples=15",
+        "--workers=3",
         "--seed=1",
         "--generation-deterministic",
-        "--generation-database=none",
+        "--generation-with-security-parameters=false",
         "--no-color",
     ]
     with quiet(world.stack, ERRORS):
         done = subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
         )
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+        assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]

@@ -45,29 +45,45 @@ def parse_amount(value, decimal_places, *, allow_zero=False):
 
 
 def parse_amounts(values, decimal_places):
-    """Return :func:`parse_amount` of each of the values; faster where all are the usual texts.
+    """Return :func:`parse_amount` of each of the values; faster where all are written alike.
 
-    Those are digits with all decimals of the currency: ``1234.50``.
+    Those are texts with all decimals of the currency (``1234.50``), or exact JSON numbers.
 
     :param values: sequence, not empty
     :raise AmountError: one of them is no amount
     """
-    try:
-        lines = "\n".join(values)
-    except TypeError:  # not all are texts
-        lines = ""
+    kinds = set(map(type, values))
+    if kinds <= {int, Decimal}:
+        texts, pattern = list(map(str, values)), _short(decimal_places)
+    elif kinds == {str}:
+        texts, pattern = values, _usual(decimal_places)
+    else:
+        return [parse_amount(value, decimal_places) for value in values]
+    lines = "\n".join(texts)
     is_one_each = lines.count("\n") == len(values) - 1
-    if is_one_each and _usual(decimal_places).fullmatch(lines):
-        amounts = list(map(Decimal, values))
+    if is_one_each and pattern.fullmatch(lines):
+        amounts = list(map(Decimal, texts))
         if all(amounts):
-            return amounts
+            return amounts if kinds == {str} else _scaled(amounts, decimal_places)
     return [parse_amount(value, decimal_places) for value in values]
+
+
+def _scaled(amounts, places):
+    step = Decimal(1).scaleb(-places)
+    return [amount.quantize(step) for amount in amounts]
 
 
 @lru_cache
 def _usual(places):
     """Return the pattern for lines that hold one amount with so many decimals each."""
     line = f"[0-9]{{1,{MAX_DIGITS - places}}}" + (f"[.][0-9]{{{places}}}" if places else "")
+    return re.compile(f"{line}(?:\n{line})*")
+
+
+@lru_cache
+def _short(places):
+    """Return the pattern for lines that hold one amount with at most so many decimals each."""
+    line = f"[0-9]{{1,{MAX_DIGITS - places}}}" + (f"(?:[.][0-9]{{1,{places}}})?" if places else "")
     return re.compile(f"{line}(?:\n{line})*")
 
 

@@ -166,6 +166,9 @@ def _float(value):
 # -- disbursements ------------------------------------------------------------------------------
 
 
+_NO_ROW = dict.fromkeys(shapes.DISBURSEMENT)
+
+
 def _new_rows(message, key):
     envelopes = {row.get("disbursement_envelope_id") for row in message}
     if not envelopes:
@@ -209,7 +212,9 @@ def _refused_rows(message, code, errors_of_rows):
 
 
 def _row(given):
-    row = dict(zip(shapes.DISBURSEMENT, map(given.get, shapes.DISBURSEMENT), strict=True))
+    row = {**_NO_ROW, **given}
+    if len(row) > len(_NO_ROW):  # fields of no meaning are not repeated
+        row = {name: row[name] for name in _NO_ROW}
     row["disbursement_amount"] = _float(row["disbursement_amount"])
     return row
 

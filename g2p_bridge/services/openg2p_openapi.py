@@ -20,7 +20,7 @@ from .openg2p_shapes import (
 
 
 def _kind(schema):
-    return Kind(schema, "", None)
+    return Kind(schema, "", ())
 
 
 NUMBER = _kind({"type": "number"})

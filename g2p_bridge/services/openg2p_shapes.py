@@ -9,12 +9,13 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from ..const import FREQUENCIES
-from .field_rules import to_date
 from .strict_json import JsonError, check_depth
 
 #: digits in texts of amounts: more than any amount has, so that its own rule refuses it
 _DECIMAL_TEXT = r"[0-9]{1,30}(\.[0-9]{1,30})?"
 _is_decimal_text = re.compile(_DECIMAL_TEXT, re.ASCII).fullmatch
+_DAY_TEXT = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_is_day_text = re.compile(_DAY_TEXT, re.ASCII).fullmatch
 _CHOICES = ", ".join(f"'{name}'" for name in FREQUENCIES[:-1]) + f" or '{FREQUENCIES[-1]}'"
 
 
@@ -27,41 +28,46 @@ class Kind(NamedTuple):
 
     schema: dict
     problem: str
-    fits: object  # function of a value
+    types: tuple  # exact ones: True is no number here
+    has_form: object = None  # function of a value of these types
+
+    def fits(self, value):
+        """Say whether a value is one of this kind."""
+        return type(value) in self.types and (self.has_form is None or self.has_form(value))
 
 
-def _is_whole(value):
-    return type(value) is int or (type(value) is Decimal and value == value.to_integral_value())
-
-
-def _is_amount(value):
-    return type(value) in (int, Decimal) or (type(value) is str and bool(_is_decimal_text(value)))
-
-
-TEXT = Kind({"type": "string"}, "Input should be a valid string", lambda value: type(value) is str)
-WHOLE = Kind({"type": "integer"}, "Input should be a valid integer", _is_whole)
-FLAG = Kind(
-    {"type": "boolean"}, "Input should be a valid boolean", lambda value: type(value) is bool
+TEXT = Kind({"type": "string"}, "Input should be a valid string", (str,))
+WHOLE = Kind(
+    {"type": "integer"},
+    "Input should be a valid integer",
+    (int, Decimal),
+    lambda value: value == int(value),
 )
+FLAG = Kind({"type": "boolean"}, "Input should be a valid boolean", (bool,))
 AMOUNT = Kind(
     {"type": ["number", "string"], "pattern": f"^{_DECIMAL_TEXT}$"},
     "Input should be a valid number",
-    _is_amount,
+    (int, Decimal, str),
+    lambda value: type(value) is not str or bool(_is_decimal_text(value)),
 )
+#: whether there is such a day is judged with its own code
 DAY = Kind(
-    {"type": "string", "format": "date"},
+    {"type": "string", "pattern": f"^{_DAY_TEXT}$"},
     "Input should be a valid date in the format YYYY-MM-DD",
-    lambda value: to_date(value) is not None,
+    (str,),
+    lambda value: bool(_is_day_text(value)),
 )
 FREQUENCY = Kind(
     {"type": "string", "enum": FREQUENCIES},
     f"Input should be {_CHOICES}",
-    lambda value: type(value) is str and value in FREQUENCIES,
+    (str,),
+    FREQUENCIES.__contains__,
 )
 TEXTS = Kind(
     {"type": "array", "items": {"type": "string"}},
     "Input should be a valid list of strings",
-    lambda value: type(value) is list and all(type(item) is str for item in value),
+    (list,),
+    lambda value: all(type(item) is str for item in value),
 )
 
 HEADER = {

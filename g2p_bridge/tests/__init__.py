@@ -63,6 +63,7 @@ from . import (
     test_log_json,
     test_monitor,
     test_notices,
+    test_openg2p,
     test_program_access,
     test_setup_checklist,
 )

@@ -37,6 +37,7 @@ ADMINISTRATOR_MENUS = OFFICER_MENUS | {
     "menu_sponsor_banks",
     "menu_funding_accounts",
     "menu_account_mappers",
+    "menu_trusted_keys",
     "menu_technical",
     "menu_bank_calls",
     "menu_certificate_keys",
