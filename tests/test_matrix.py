@@ -75,6 +75,8 @@ MODELS = {
     "g2p.certificate.key": ONLY_READ,
     "g2p.register.file": ONLY_READ,
     "g2p.notice": ONLY_READ,
+    # as good as an API key of its user: a system administrator's, who makes those
+    "g2p.trusted.key": {**ONLY_READ, "read": SETS_UP},
     "g2p.certificate.page": READER_WIZARD,
     "g2p.certificate.point": dict(ONLY_READ),
     "g2p.prove.payment": READER_WIZARD,
@@ -237,6 +239,8 @@ env["g2p.bulk.action"].create(
         "user_id": env.uid, "company_id": envelope.company_id.id, "state": "done",
     }
 )
+user = env["res.users"].search([("login", "=", "pbms")], limit=1)
+env["g2p.trusted.key"].create({"sender_id": "matrix", "user_id": user.id})
 imported = env["g2p.envelope.import"].create(
     {"program_id": envelope.program_id.id, "cycle_code_mnemonic": "matrix"}
 )
@@ -648,6 +652,19 @@ def test_the_upload_route_is_the_banks(world, users, role):
     assert answer.status_code == (200 if role == "bank" else 403)
     by_session = user.session.post(url, files=files, timeout=60)
     assert by_session.status_code in (401, 403)  # a browser's cookie is no key
+
+
+def test_openg2ps_paths_are_the_program_systems(world, users, role):
+    """Whoever else has an API key, or a session, gets no answer there."""
+    user = users[role]
+    header = {"message_id": "1", "message_ts": "", "action": "", "sender_id": "x", "total_count": 1}
+    body = {"header": header, "message": "x"}
+    url = f"{world.stack.url}/g2p_bridge/openg2p/v1/get_disbursement_envelope_status"
+    headers = {"Authorization": f"Bearer {user.rpc._secret}"}
+    answer = requests.post(url, json=body, headers=headers, timeout=60)
+    assert answer.status_code == (200 if role == "pbms" else 403)
+    by_session = user.session.post(url, json=body, timeout=60).json()
+    assert by_session["header"]["status_reason_message"] == "rjct.jwt.invalid"
 
 
 def test_the_chatter_is_read_by_who_may_read_the_record(world, user, role, first_ids):
