@@ -49,7 +49,9 @@ for number, group in enumerate(("pbms_api", "bank_api", "officer")):
     user = env["res.users"].create({"name": group, "login": group,
         "group_ids": [(6, 0, env.ref("g2p_bridge.group_" + group).ids)]})
     keys.append(env["res.users.apikeys"].with_user(user).sudo()._generate("rpc", "key", None))
-bridge = env["g2p.bridge"].with_user(env["res.users"].search([("login", "=", "pbms_api")]))
+pbms = env["res.users"].search([("login", "=", "pbms_api")])
+env["g2p.trusted.key"].create({"sender_id": "pbms", "user_id": pbms.id})
+bridge = env["g2p.bridge"].with_user(pbms)
 answer = bridge.create_disbursement_envelope("ORIGINAL", "Monthly", "2026-11", 1, 1, "1.00", "USD",
     datetime.utcnow().date().isoformat())
 env.cr.commit()
@@ -75,6 +77,7 @@ result = {
     "state": envelope.state,
     "crons": env["ir.cron"].search([("name", "like", "G2P Bridge%")]).mapped("name"),
     "keys": apikeys.user_id.mapped("login"),
+    "trusted": env["g2p.trusted.key"].search([]).mapped("sender_id"),
     "addresses": sorted(set(env["g2p.sponsor.bank"].search([]).mapped("base_url")
         + env["g2p.account.mapper"].search([("provider", "!=", "local")]).mapped("base_url"))),
 }
@@ -206,6 +209,7 @@ def test_a_neutralized_copy_has_no_secret_and_pays_nobody(database, way):
                 "state": "ready",
                 "crons": [],
                 "keys": ["officer"],
+                "trusted": [],
                 "addresses": ["https://neutralized.invalid"],
             }
             assert listener.paths == []
@@ -215,4 +219,5 @@ def test_a_neutralized_copy_has_no_secret_and_pays_nobody(database, way):
         original = odoo_shell(database, TRY_TO_PAY)
         assert len(original["crons"]) >= 2
         assert sorted(original["keys"]) == ["bank_api", "officer", "pbms_api"]
+        assert original["trusted"] == ["pbms"]
         assert set(listener.paths) == {"/sync/resolve", "/check_funds"}
