@@ -27,6 +27,8 @@ PBMS_METHODS = (
     "cancel_disbursements",
     "get_disbursement_status",
     "get_disbursement_changes",
+    "get_disbursement_exceptions",
+    "correct_disbursements",
 )
 BANK_METHODS = ("upload_mt940", "update_status_of_disbursements")
 MACHINES = ("pbms", "bank")

@@ -142,6 +142,18 @@ def calls(world):
         "get_disbursement_envelope_status": {"disbursement_envelope_id": world.open_id},
         "get_disbursement_status": {"disbursement_ids": world.open_payments},
         "get_disbursement_changes": {"cursor": "", "limit": 10},
+        "get_disbursement_exceptions": {
+            "disbursement_envelope_id": world.open_id,
+            "only_open": True,
+            "cursor": "",
+            "limit": 10,
+        },
+        "correct_disbursements": {
+            "disbursements": [{"disbursement_id": world.sent_id, "narrative": "Again"}],
+            "disbursement_schedule_date": "2099-12-31",
+            "reason": "a reason",
+            "idempotency_key": "hostile-correction",
+        },
         "upload_mt940": {"statement": ":20:X"},
         "update_status_of_disbursements": {
             "updates": [{"disbursement_id": world.sent_id, "status": "rejected"}]

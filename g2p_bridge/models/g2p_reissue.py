@@ -194,6 +194,12 @@ class DisbursementEnvelope(models.Model):
     reissue_selection = fields.Json(
         readonly=True, copy=False, help="Which payments: groups of state and reason code, or ids."
     )
+    is_correction = fields.Boolean(
+        string="Corrected by the program",
+        readonly=True,
+        copy=False,
+        help="The program system asked for the reissue, and may have corrected whom it pays.",
+    )
     reissue_asked_at = fields.Datetime(readonly=True, copy=False)
     reissue_last_id = fields.Integer(
         readonly=True, copy=False, help="Originals up to this one are taken."
@@ -220,6 +226,11 @@ class DisbursementEnvelope(models.Model):
         return self.reissued_from_id._get_records_action()
 
     # -- what there is to reissue ---------------------------------------------------------------
+
+    @api.private
+    def _find_reissue_under_way(self):
+        """Return the reissue of this envelope that is still being filled, or none."""
+        return self.reissue_ids.filtered(lambda e: e.state == "receiving")[:1]
 
     @api.private
     def _find_reissuable(self, selection=None):
@@ -334,17 +345,15 @@ class DisbursementEnvelope(models.Model):
             )
         if schedule_date < self.env["g2p.bridge"]._today(self.company_id):
             raise UserError(self.env._("The schedule date must be today or later."))
-        if under_way := self.reissue_ids.filtered(lambda e: e.state == "receiving"):
+        if under_way := self._find_reissue_under_way():
             raise UserError(
                 self.env._(
                     "Another reissue of this envelope is under way, %s: wait until it is complete.",
-                    under_way[0].disbursement_envelope_id,
+                    under_way.disbursement_envelope_id,
                 )
             )
 
-    def _open_reissue(self, selection, schedule_date, reason, count, amount):
-        if not count:
-            raise UserError(self.env._("There is nothing to reissue."))
+    def _count_people(self, selection):
         [[people]] = self.env.execute_query(
             SQL(
                 "SELECT count(DISTINCT d.beneficiary_id) FROM g2p_disbursement d"
@@ -354,6 +363,15 @@ class DisbursementEnvelope(models.Model):
                 self._chosen(selection),
             )
         )
+        return people
+
+    def _open_reissue(self, selection, schedule_date, reason, count, amount, people=None):
+        """Create the envelope that is to pay again what was chosen, and say so in both chatters.
+
+        :param int people: how many the program system says they are, where it corrects some
+        """
+        if not count:
+            raise UserError(self.env._("There is nothing to reissue."))
         program = self.program_id
         new = self.create(
             {
@@ -364,7 +382,7 @@ class DisbursementEnvelope(models.Model):
                 "currency_id": self.currency_id.id,
                 "disbursement_frequency": self.disbursement_frequency,
                 "cycle_code_mnemonic": self.cycle_code_mnemonic,
-                "number_of_beneficiaries": people,
+                "number_of_beneficiaries": people or self._count_people(selection),
                 "number_of_disbursements": count,
                 "total_disbursement_amount": float(amount),
                 "disbursement_schedule_date": schedule_date,
@@ -372,6 +390,7 @@ class DisbursementEnvelope(models.Model):
                 "reissued_from_id": self.id,
                 "reissue_reason": reason,
                 "reissue_selection": selection or {},
+                "is_correction": bool(people),
                 "reissue_asked_at": fields.Datetime.now(),
             }
         )
@@ -449,15 +468,18 @@ class DisbursementEnvelope(models.Model):
         )
         return [row_id for (row_id,) in rows]
 
-    def _copy_originals(self, ids):
+    def _copy_originals(self, ids, corrections=None):
         """Insert the payments that replace these, and book them; the originals' readers hear of it.
 
         Each keeps its MIS reference, which is unique in its envelope: all come from one.
 
+        :param list corrections: for each id (beneficiary_id, beneficiary_name, narrative), None for
+            what stays; by default all stays
         :return: (count, Decimal sum)
         :raise UserError: one was reissued by somebody else, or paid, since it was chosen
         """
         now = fields.Datetime.now()
+        persons, names, narratives = zip(*(corrections or [(None,) * 3] * len(ids)), strict=True)
         query = SQL(
             """
             WITH added AS (
@@ -467,9 +489,12 @@ class DisbursementEnvelope(models.Model):
                         reissue_of_id)
                 SELECT %(envelope)s, 'received', %(now)s, %(now)s,
                        pg_current_xact_id()::text::bigint, v.given, d.amount,
-                       d.mis_reference_number, d.beneficiary_id, d.beneficiary_name, d.narrative,
+                       d.mis_reference_number, coalesce(v.person, d.beneficiary_id),
+                       coalesce(v.name, d.beneficiary_name), coalesce(v.narrative, d.narrative),
                        d.id
-                  FROM unnest(%(ids)s::int[], %(given)s::text[]) AS v(id, given)
+                  FROM unnest(%(ids)s::int[], %(given)s::text[], %(persons)s::text[],
+                              %(names)s::text[], %(narratives)s::text[])
+                       AS v(id, given, person, name, narrative)
                   JOIN g2p_disbursement d ON d.id = v.id AND d.followed_up_at IS NULL
                    AND %(not_paid)s
                  ORDER BY d.id
@@ -489,6 +514,9 @@ class DisbursementEnvelope(models.Model):
             now=now,
             ids=ids,
             given=new_ids(len(ids)),
+            persons=list(persons),
+            names=list(names),
+            narratives=list(narratives),
             not_paid=not_paid(),
             ended=_ENDED_UNPAID,
             cause=f"reissue of {self.reissued_from_id.disbursement_envelope_id}",

@@ -225,7 +225,9 @@ RULES = (
           JOIN g2p_disbursement_envelope e ON e.id = n.envelope_id AND %(envelopes)s
           LEFT JOIN g2p_disbursement o ON o.id = n.reissue_of_id
          WHERE n.reissue_of_id IS NOT NULL AND n.state <> 'cancelled'
-           AND (o.id IS NULL OR o.amount <> n.amount OR o.beneficiary_id <> n.beneficiary_id
+           AND (o.id IS NULL OR o.amount <> n.amount
+                OR o.mis_reference_number <> n.mis_reference_number
+                OR (o.beneficiary_id <> n.beneficiary_id AND NOT coalesce(e.is_correction, FALSE))
                 OR o.envelope_id IS DISTINCT FROM e.reissued_from_id
                 OR o.state NOT IN ('reversed', 'rejected', 'cancelled')
                 OR (o.state = 'cancelled' AND o.reason_code IS DISTINCT FROM 'LEFT_OUT')

@@ -10,7 +10,7 @@ _lt = LazyTranslate(__name__)
 WORDS = {
     "AC01": _lt("account number wrong"),
     "AC02": _lt("our account number wrong"),
-    "AC03": _lt("account number of the beneficiary wrong"),
+    "AC03": _lt("account number of the beneficiary wrong or missing"),
     "AC04": _lt("account closed"),
     "AC06": _lt("account blocked"),
     "AC07": _lt("account of the beneficiary closed"),
@@ -27,6 +27,7 @@ WORDS = {
     "AM07": _lt("amount blocked"),
     "AM09": _lt("amount wrong"),
     "AM10": _lt("control sum wrong"),
+    "AM12": _lt("amount not valid"),
     "AM14": _lt("amount above the limit"),
     "BE01": _lt("name does not fit the account"),
     "BE04": _lt("address of the beneficiary missing"),

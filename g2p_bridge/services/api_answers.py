@@ -6,6 +6,7 @@ Empty texts stand where that one answers null, for XML-RPC has no null.
 from datetime import datetime
 
 from ..const import ISO_STATUS
+from .iso_reasons import NAME_MISMATCH
 
 
 def timestamp(value):
@@ -52,6 +53,45 @@ def change_answer(row):
         "reissue_of_disbursement_id": row["reissue_of"] or "",
         "reissued_as_disbursement_id": row["reissued_as"] or "",
         "changed_at": timestamp(row["state_since"]),
+    }
+
+
+#: state of a payment that reached nobody -> kind of the exception
+_KINDS = {"cancelled": "left_out"}
+
+
+def exception_answer(row, iso_reason_code, iso_reason):
+    """Return why a payment reached nobody; a name that does not fit is a kind of its own."""
+    kind = _KINDS.get(row["state"], row["state"])
+    return {
+        "disbursement_id": row["disbursement_id"],
+        "disbursement_envelope_id": row["disbursement_envelope_id"],
+        "mis_reference_number": row["mis_reference_number"],
+        "beneficiary_id": row["beneficiary_id"],
+        "disbursement_amount": float(row["amount"]),
+        "disbursement_currency_code": row["currency"],
+        "kind": "name_mismatch" if iso_reason_code == NAME_MISMATCH else kind,
+        "status": row["state"],
+        "iso_status": ISO_STATUS[row["state"]],
+        "iso_reason_code": iso_reason_code,
+        "iso_reason": iso_reason,
+        "reason_code": row["reason_code"] or "",
+        "reason": row["reason"] or "",
+        "since": timestamp(row["state_since"]),
+        "reissued_as_disbursement_id": row["reissued_as"] or "",
+        "is_correctable": not row["problem"],
+        "not_correctable_code": row["problem"],
+    }
+
+
+def correction_answer(row):
+    return {
+        "disbursement_id": row["disbursement_id"],
+        "mis_reference_number": row["mis_reference_number"],
+        "correction": "reissued" if row["reissued_as"] else "looked_up_again",
+        "reissued_as_disbursement_id": row["reissued_as"] or "",
+        "reissued_as_disbursement_envelope_id": (row["reissued_as"] and row["reissued_in"]) or "",
+        "response_error_codes": [],
     }
 
 

@@ -14,6 +14,9 @@ ROW_TEXTS = (
     ("narrative", "INVALID_NARRATIVE", MAX_TEXT),
 )
 
+#: fields of a payment that its program may correct, in the order of a correction
+CORRECTABLE_TEXTS = ("beneficiary_id", "beneficiary_name", "narrative")
+
 #: status that a bank reports -> states of ours that it does not contradict
 FITTING_STATES = {
     "accepted": ("sent", "reconciled", "reversed"),
@@ -82,6 +85,31 @@ def checked_row(given, places, seen):
         given.get("narrative"),
     )
     return row, codes
+
+
+def checked_correction(row, known):
+    """Return the codes of what is wrong with one row of a correction.
+
+    :param known: ids of the rows before it
+    """
+    if not isinstance(row, dict):
+        return ["INVALID_DISBURSEMENT_PAYLOAD"]
+    codes = []
+    if not is_text(row.get("disbursement_id"), MAX_REFERENCE):
+        codes.append("INVALID_DISBURSEMENT_ID")
+    elif row["disbursement_id"] in known:
+        codes.append("DUPLICATE_DISBURSEMENT_ID")
+    codes += [
+        code
+        for name, code, longest in ROW_TEXTS
+        if name in CORRECTABLE_TEXTS
+        and not is_left_out(row.get(name))
+        and not is_text(row.get(name), longest)
+    ]
+    # an amount that is not what it was must not seem to be taken
+    if set(row) - {"disbursement_id", *CORRECTABLE_TEXTS}:
+        codes.append("FIELD_NOT_CORRECTABLE")
+    return codes
 
 
 def usable_text(value):
