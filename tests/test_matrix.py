@@ -44,6 +44,8 @@ WIZARD = dict.fromkeys(("read", "write", "create", "unlink"), OFFICERS)
 READER_WIZARD = dict.fromkeys(("read", "write", "create", "unlink"), READERS)
 #: shown by a button, and made by nobody directly
 SHOWN = {"read": OFFICERS, "write": NOBODY, "create": NOBODY, "unlink": NOBODY}
+#: nobody else's business, nor is it written by anybody directly
+SHOWN_TO_ADMINISTRATORS = {"read": SETS_UP, "write": NOBODY, "create": NOBODY, "unlink": NOBODY}
 #: whoever made a record of these is the only one who sees it
 TRANSIENT = (WIZARD, READER_WIZARD)
 #: model -> operation -> roles
@@ -77,6 +79,8 @@ MODELS = {
     "g2p.notice": ONLY_READ,
     # as good as an API key of its user: a system administrator's, who makes those
     "g2p.trusted.key": {**ONLY_READ, "read": SETS_UP},
+    "g2p.webhook": dict.fromkeys(("read", "write", "create", "unlink"), SETS_UP),
+    "g2p.webhook.event": SHOWN_TO_ADMINISTRATORS,
     "g2p.certificate.page": READER_WIZARD,
     "g2p.certificate.point": dict(ONLY_READ),
     "g2p.prove.payment": READER_WIZARD,
@@ -134,6 +138,8 @@ FIELDS = {
     ("g2p.account.statement.line", "narrative"): SEES_ACCOUNTS,
     ("g2p.sponsor.bank", "secret"): NOBODY,
     ("g2p.account.mapper", "secret"): NOBODY,
+    ("g2p.webhook", "secret"): NOBODY,
+    ("g2p.webhook", "old_secret"): NOBODY,
     ("g2p.bulk.action", "domain"): NOBODY,
     ("g2p.envelope.import", "attachment_id"): SEES_ACCOUNTS & OFFICERS,
     ("g2p.envelope.import", "sample"): NOBODY,
@@ -161,6 +167,11 @@ BUTTONS = {
     ("g2p.disbursement.envelope", "action_ask_bank_first"): SETS_UP,
     ("g2p.disbursement.batch", "action_confirm_decision"): APPROVERS,
     ("g2p.certificate.key", "action_replace"): SETS_UP,
+    **{
+        ("g2p.webhook", f"action_{what}"): SETS_UP
+        for what in ("pause", "resume", "send_test_event")
+    },
+    ("g2p.webhook", "action_new_secret"): NOBODY,  # for Odoo's system administrators
     # papers are for every reader
     ("g2p.disbursement.envelope", "action_certificate"): READERS,
     ("g2p.disbursement.envelope", "action_print_summary"): READERS,
@@ -241,6 +252,11 @@ env["g2p.bulk.action"].create(
 )
 user = env["res.users"].search([("login", "=", "pbms")], limit=1)
 env["g2p.trusted.key"].create({"sender_id": "matrix", "user_id": user.id})
+webhook = env["g2p.webhook"].search([("program_id", "=", envelope.program_id.id)])
+webhook = webhook or env["g2p.webhook"].create(
+    {"program_id": envelope.program_id.id, "base_url": "http://localhost:9/", "is_paused": True}
+)
+env["g2p.webhook.event"]._note_envelopes(envelope, "ready")
 imported = env["g2p.envelope.import"].create(
     {"program_id": envelope.program_id.id, "cycle_code_mnemonic": "matrix"}
 )

@@ -118,7 +118,7 @@ def _leave_as_it_is(request):
     return request
 
 
-def send(session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES):
+def send(session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES, has_answer=True):
     """Send one request and return the JSON of its answer; a failure says what is known of it.
 
     Redirects are not followed and TLS certificates are always verified. The whole call takes no
@@ -130,6 +130,7 @@ def send(session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES):
     :param bool safe: it moves no money (a check, an inquiry), so what is unknown is merely
         unavailable
     :param int max_bytes: a longer answer (after decompression) counts as garbage
+    :param bool has_answer: its body is JSON; else only the status counts, and None is returned
     :return: dict, list or scalar; numbers with a fraction are ``Decimal``
     :raise BankUnavailable: it never left, HTTP 429, or anything unclear of a safe call
     :raise BankRejected: HTTP 3xx, and 4xx other than 408 and 429
@@ -140,7 +141,7 @@ def send(session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES):
     seen = {"status": None, "body": b"", "error": ""}
     try:
         _exchange(session, request, timeout_s, max_bytes, seen)
-        return _answer_of(seen)
+        return _answer_of(seen, has_answer)
     except BankError as failure:
         seen["error"] = failure.code
         raise _as_known(failure, safe) from failure.__cause__
@@ -205,10 +206,10 @@ def _set_timeouts(session, url, timeout_s):
     session.mount(f"{parts.scheme}://{parts.netloc}/".lower(), _TimedAdapter(inner, timeout_s))
 
 
-def _answer_of(seen):
+def _answer_of(seen, has_answer):
     status = seen["status"]
     if 200 <= status < 300:
-        return _parse_json(bytes(seen["body"]))
+        return _parse_json(bytes(seen["body"])) if has_answer else None
     code = f"HTTP_{status}"
     if status == 429:
         raise BankUnavailable("It asks to be called less often (HTTP 429).", code=code)

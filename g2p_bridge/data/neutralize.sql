@@ -4,6 +4,11 @@ UPDATE g2p_account_mapper SET secret = NULL;
 UPDATE g2p_account_mapper SET base_url = 'https://neutralized.invalid'
  WHERE provider = 'g2p_connect' OR base_url IS NOT NULL;
 
+-- nor tell a program system of what never happened
+UPDATE g2p_webhook SET active = FALSE, base_url = 'https://neutralized.invalid', secret = NULL,
+       old_secret = NULL;
+DELETE FROM g2p_webhook_event;
+
 -- nor go on with what the original has begun: a job runner starts with the server
 UPDATE queue_job SET state = 'cancelled', date_cancelled = now() AT TIME ZONE 'UTC'
  WHERE model_name LIKE 'g2p.%' AND state NOT IN ('done', 'cancelled', 'failed');

@@ -56,6 +56,8 @@ from . import (
     g2p_trusted_key,
     g2p_envelope_import,
     pipeline_import,
+    g2p_webhook,
+    webhook_delivery,
     g2p_connection_test,
     g2p_program_access,
     g2p_notice,

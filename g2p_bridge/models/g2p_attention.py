@@ -31,6 +31,8 @@ _COLUMNS = {
     "reason": "varchar",
     "mark": "varchar",
 }
+#: a program system that takes no events for so long is a case
+FAILING_FOR = timedelta(minutes=15)
 #: ids that a browser keeps whole (52 bits)
 _ID_MASK = (1 << 52) - 1
 
@@ -93,6 +95,7 @@ class Attention(models.Model):
             ("statement_unconfirmed", "Told ahead, on no statement"),
             ("statement_untied", "Statement does not tie"),
             ("stopped", "Envelope stopped"),
+            ("webhook_down", "Program system takes no events"),
         ],
         readonly=True,
     )
@@ -169,6 +172,7 @@ class Attention(models.Model):
             self._query_late(),
             self._query_unconfirmed(),
             self._query_differences(),
+            self._query_webhooks(),
         ]
 
     @api.private
@@ -547,6 +551,29 @@ class Attention(models.Model):
             reason_code=SQL("f.rule"),
         )
 
+    def _query_webhooks(self):
+        """Program systems that take no events for some time; nothing of a payment waits for it."""
+        return self._case_query(
+            "webhook_down",
+            SQL("w.id::text"),
+            SQL(
+                """
+                g2p_webhook w JOIN g2p_benefit_program p ON p.id = w.program_id
+                 CROSS JOIN LATERAL (
+                    SELECT min(v.first_failed_at) AS since, max(v.last_error) AS reason
+                      FROM g2p_webhook_event v
+                     WHERE v.webhook_id = w.id AND v.first_failed_at IS NOT NULL) failed
+                 WHERE w.active AND NOT coalesce(w.is_paused, FALSE) AND failed.since <= %s
+                """,
+                fields.Datetime.now() - FAILING_FOR,
+            ),
+            severity="3",
+            program_id=SQL("w.program_id"),
+            company_id=SQL("p.company_id"),
+            since=SQL("failed.since"),
+            reason=SQL("failed.reason"),
+        )
+
     # -- in words -------------------------------------------------------------------------------
 
     #: whatever a sentence needs of the case, so that it comes with the same query
@@ -566,6 +593,7 @@ class Attention(models.Model):
         "bank_id",
         "mapper_id",
         "funding_account_id",
+        "program_id",
         "disputed_at",
         "note",
     )
@@ -579,14 +607,14 @@ class Attention(models.Model):
         for case in self:
             case.display_name = case.name
 
-    @api.depends("envelope_id", "funding_account_id", "bank_id", "mapper_id")
+    @api.depends("envelope_id", "funding_account_id", "bank_id", "mapper_id", "program_id")
     def _compute_place(self):
         for case in self:
             envelope = case.envelope_id
             if envelope:
                 case.place = f"{envelope.program_id.mnemonic} {envelope.cycle_code_mnemonic}"
             else:
-                whose = case.funding_account_id or case.bank_id or case.mapper_id
+                whose = case.funding_account_id or case.bank_id or case.mapper_id or case.program_id
                 case.place = whose.display_name
 
     @api.depends("since")
@@ -675,6 +703,13 @@ class Attention(models.Model):
             "%(name)s does not answer since %(since)s",
             name=whose.display_name,
             since=format_datetime(self.env, self.since, dt_format="short"),
+        )
+
+    def _sentence_webhook_down(self):
+        return self.env._(
+            "The program system takes no events since %(since)s: %(reason)s",
+            since=format_datetime(self.env, self.since, dt_format="short"),
+            reason=self.reason,
         )
 
     def _sentence_entry_unmatched(self):
@@ -785,6 +820,8 @@ class Attention(models.Model):
             return {**action, "domain": [*domain, ("is_gone", "=", False)], "context": {}}
         if self.kind == "bank_down":
             return self._action_of("g2p_bank_health_action")
+        if self.kind == "webhook_down":
+            return self._action_webhook()
         if self.kind == "statement_late":
             action = self._action_of("g2p_account_statement_action")
             return {
@@ -793,6 +830,13 @@ class Attention(models.Model):
                 "context": {},
             }
         return (self.batch_id or self.statement_id or self.envelope_id)._get_records_action()
+
+    def _action_webhook(self):
+        """Open the webhook, for those who may; its program for the others."""
+        webhooks = self.env["g2p.webhook"]
+        if not webhooks.has_access("read"):
+            return self.program_id._get_records_action()
+        return webhooks.search([("program_id", "=", self.program_id.id)])._get_records_action()
 
     def _action_of(self, xmlid):
         return self.env["ir.actions.act_window"]._for_xml_id(f"g2p_bridge.{xmlid}")

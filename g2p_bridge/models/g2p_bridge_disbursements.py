@@ -31,6 +31,19 @@ _COPY_BYTES = 1024 * 1024
 _COPY_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
+#: what a change says of the payment ``d``
+CHANGE_COLUMNS = SQL(
+    "d.id, d.changed_xid, d.disbursement_id, e.disbursement_envelope_id, d.mis_reference_number,"
+    " d.state, d.reason_code, d.reason, d.state_since, o.disbursement_id AS reissue_of,"
+    " n.disbursement_id AS reissued_as"
+)
+CHANGE_JOINS = SQL(
+    "JOIN g2p_disbursement_envelope e ON e.id = d.envelope_id"
+    " LEFT JOIN g2p_disbursement o ON o.id = d.reissue_of_id"
+    " LEFT JOIN g2p_disbursement n ON n.reissue_of_id = d.id AND n.state <> 'cancelled'"
+)
+
+
 class Books(NamedTuple):
     """What an envelope declares and what its calls have brought, less what was withdrawn."""
 
@@ -151,18 +164,14 @@ class Bridge(models.AbstractModel):
         rows = self.env.execute_query_dict(
             SQL(
                 """
-                SELECT d.id, d.changed_xid, d.disbursement_id, e.disbursement_envelope_id,
-                       d.mis_reference_number, d.state, d.reason_code, d.reason, d.state_since,
-                       o.disbursement_id AS reissue_of, n.disbursement_id AS reissued_as
-                  FROM g2p_disbursement d JOIN g2p_disbursement_envelope e ON e.id = d.envelope_id
-                  LEFT JOIN g2p_disbursement o ON o.id = d.reissue_of_id
-                  LEFT JOIN g2p_disbursement n
-                         ON n.reissue_of_id = d.id AND n.state <> 'cancelled'
+                SELECT %s FROM g2p_disbursement d %s
                  WHERE (d.changed_xid, d.id) > (%s, %s)
                    AND d.changed_xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
                    AND e.program_id = ANY(%s)
                  ORDER BY d.changed_xid, d.id LIMIT %s
                 """,
+                CHANGE_COLUMNS,
+                CHANGE_JOINS,
                 *after,
                 programs.ids,
                 int(limit),

@@ -58,6 +58,7 @@ from . import (
     test_translations,
     test_turns,
     test_views,
+    test_webhooks,
     test_wizards,
     test_connection_test,
     test_demo_data,

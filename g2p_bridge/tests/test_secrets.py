@@ -58,6 +58,19 @@ class TestSecrets(TransactionCase):
         cls.account = cls.env["g2p.funding.account"].create(
             {"name": "Account", "bank_id": cls.bank.id, "account_number": "ACC-SECRETIVE"}
         )
+        program = cls.env["g2p.benefit.program"].create(
+            {
+                "name": "Program",
+                "mnemonic": "SECRETIVE",
+                "funding_account_id": cls.account.id,
+                "mapper_id": cls.mapper.id,
+            }
+        )
+        cls.webhook = cls.env["g2p.webhook"].create(
+            {"program_id": program.id, "base_url": "https://pbms.example"}
+        )
+        cls.env.flush_all()
+        cls.env.cr.execute("UPDATE g2p_webhook SET secret = %s, old_secret = secret", [SECRET])
         cls.users = {
             login: new_test_user(
                 cls.env, login=f"secrets {login}", groups=f"{groups},base.group_allow_export"
@@ -109,7 +122,7 @@ class TestSecrets(TransactionCase):
 
     def test_nobody_reads_or_guesses_a_secret_by_any_door(self):
         for login, user in self.users.items():
-            for record in self.records():
+            for record in (*self.records(), self.webhook):
                 for name, function in self.attempts(record.with_user(user)):
                     with self.subTest(login=login, model=record._name, door=name):
                         found = self.assertNothing(name, function)

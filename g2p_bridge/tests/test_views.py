@@ -36,6 +36,7 @@ ADMINISTRATOR_MENUS = OFFICER_MENUS | {
     "menu_programs",
     "menu_sponsor_banks",
     "menu_funding_accounts",
+    "menu_webhooks",
     "menu_account_mappers",
     "menu_trusted_keys",
     "menu_technical",
