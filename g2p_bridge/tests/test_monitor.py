@@ -1,5 +1,9 @@
+import os
 import re
+import tempfile
 from datetime import timedelta
+from unittest import TestCase
+from unittest.mock import patch
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -11,12 +15,49 @@ from odoo.tests import tagged
 from odoo.tools import SQL
 
 from ..connectors.errors import BankOutcomeUnknown, BankRejected, BankUnavailable
+from ..controllers import monitor
 from ..controllers.monitor import Scrape
 from ..models.g2p_call_statistic import ABOVE, BOUNDS_MS, bound_of, cumulated
 from ..models.g2p_monitor import REASONS, STEPS
 from .idle_case import IdleCase, growing_rows_in_vain
 from .pipeline_case import PipelineCase
 from .statement_case import StatementCase, entry
+
+
+class TestToken(TestCase):
+    """Where the token comes from, and when there is none."""
+
+    def token(self, **environment):
+        rest = {key: text for key, text in os.environ.items() if "METRICS_TOKEN" not in key}
+        with patch.dict(os.environ, rest | environment, clear=True):
+            return monitor._token()
+
+    def test_without_a_token_there_is_none(self):
+        self.assertEqual(self.token(), "")
+
+    def test_a_short_one_is_none(self):
+        with self.assertLogs("odoo.addons.g2p_bridge.controllers.monitor", "WARNING") as logs:
+            self.assertEqual(self.token(G2P_BRIDGE_METRICS_TOKEN="only15letters.."), "")
+        self.assertNotIn("only15letters", str(logs.output))
+        self.assertEqual(
+            self.token(G2P_BRIDGE_METRICS_TOKEN="sixteen.letters."), "sixteen.letters."
+        )
+
+    def test_a_file_is_read_each_time_and_counts_after_the_variable(self):
+        with tempfile.NamedTemporaryFile("w+") as file:
+            for text in ("a-token-of-a-file", "another-token-of-it"):
+                file.seek(0)
+                file.truncate()
+                file.write(f"{text}\n")
+                file.flush()
+                self.assertEqual(self.token(G2P_BRIDGE_METRICS_TOKEN_FILE=file.name), text)
+            given = {"G2P_BRIDGE_METRICS_TOKEN": "the-variable-s-token"}
+            found = self.token(G2P_BRIDGE_METRICS_TOKEN_FILE=file.name, **given)
+            self.assertEqual(found, "the-variable-s-token")
+
+    def test_a_file_that_is_not_there_is_no_token(self):
+        with self.assertLogs("odoo.addons.g2p_bridge.controllers.monitor", "WARNING"):
+            self.assertEqual(self.token(G2P_BRIDGE_METRICS_TOKEN_FILE="/nowhere/token"), "")
 
 
 class MonitorMixin:
@@ -226,37 +267,37 @@ class TestFiguresOfThePipeline(MonitorMixin, PipelineCase):
         cron.write({"active": True, "nextcall": fields.Datetime.now() - timedelta(minutes=20)})
         self.env.flush_all()
         self.assertGreater(self.figure("cron_late_seconds", cron="cron_find_due_work"), 1100)
-        monitor = self.env["g2p.monitor"]
-        self.assertIn("is late", monitor._check_work()["cron"])
+        figures = self.env["g2p.monitor"]
+        self.assertIn("is late", figures._check_work()["cron"])
         cron.active = False
         self.env.flush_all()
         self.assertEqual(self.figure("cron_late_seconds", cron="cron_find_due_work"), 0)
         self.assertEqual(self.figure("cron_active", cron="cron_find_due_work"), 0)
-        self.assertIn("switched off", monitor._check_work()["cron"])
+        self.assertIn("switched off", figures._check_work()["cron"])
 
     def test_code_that_the_database_does_not_have_yet_is_not_ready(self):
-        monitor = self.env["g2p.monitor"]
-        self.assertEqual(monitor._check_server(), {"database": "", "addons": ""})
+        figures = self.env["g2p.monitor"]
+        self.assertEqual(figures._check_server(), {"database": "", "addons": ""})
         addon = self.env["ir.module.module"].search([("name", "=", "g2p_bridge")])
         addon.latest_version = "19.0.0.0.1"
         self.env.flush_all()
-        self.assertIn("database 19.0.0.0.1", monitor._check_server()["addons"])
+        self.assertIn("database 19.0.0.0.1", figures._check_server()["addons"])
 
     def test_jobs_that_nobody_starts_are_stuck(self):
-        monitor = self.env["g2p.monitor"]
+        figures = self.env["g2p.monitor"]
         self.env.cr.execute("DELETE FROM queue_job")
         job = self.bank.with_delay()._log_ids().db_record()
         self.env.flush_all()
-        self.assertEqual(monitor._check_work()["jobs"], "")
+        self.assertEqual(figures._check_work()["jobs"], "")
         self.age(job, "date_created", timedelta(minutes=20))
-        self.assertIn("waits for", monitor._check_work()["jobs"])
+        self.assertIn("waits for", figures._check_work()["jobs"])
 
     def test_a_job_runner_is_up_while_it_holds_the_lock(self):
-        monitor = self.env["g2p.monitor"]
-        self.assertFalse(monitor._is_job_runner_up())
+        figures = self.env["g2p.monitor"]
+        self.assertFalse(figures._is_job_runner_up())
         with db_connect(self.env.cr.dbname).cursor() as cr:
             cr.execute("SELECT pg_try_advisory_lock(2293787760715711918)")
-            self.assertTrue(monitor._is_job_runner_up())
+            self.assertTrue(figures._is_job_runner_up())
             cr.execute("SELECT pg_advisory_unlock(2293787760715711918)")
 
     def test_the_figures_are_read_where_nothing_can_be_written_and_not_for_long(self):
