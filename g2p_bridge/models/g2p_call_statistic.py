@@ -26,9 +26,9 @@ class CallStatistic(models.Model):
     mapper_id = BulkMany2one("g2p.account.mapper", readonly=True)
     operation = fields.Selection(OPERATIONS, required=True, readonly=True)
     outcome = fields.Char(required=True, readonly=True)
-    bound_ms = fields.Integer(required=True, readonly=True)
-    call_count = BigInteger(required=True, readonly=True)
-    duration_ms = BigInteger(required=True, readonly=True)
+    bound_ms = fields.Integer(string="Took up to (ms)", required=True, readonly=True)
+    call_count = BigInteger(string="Calls", required=True, readonly=True)
+    duration_ms = BigInteger(string="Took together (ms)", required=True, readonly=True)
 
     _key_uniq = models.UniqueIndex(
         "(coalesce(bank_id, 0), coalesce(mapper_id, 0), operation, outcome, bound_ms)"
