@@ -1,2 +1,1 @@
-from . import certificate, envelope_import, main, monitor, reports
-from . import certificate, envelope_import, main, openg2p, reports
+from . import certificate, envelope_import, main, monitor, openg2p, reports
