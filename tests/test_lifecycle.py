@@ -50,7 +50,7 @@ for number, group in enumerate(("pbms_api", "bank_api", "officer")):
         "group_ids": [(6, 0, env.ref("g2p_bridge.group_" + group).ids)]})
     keys.append(env["res.users.apikeys"].with_user(user).sudo()._generate("rpc", "key", None))
 pbms = env["res.users"].search([("login", "=", "pbms_api")])
-env["g2p.trusted.key"].create({"sender_id": "pbms", "user_id": pbms.id})
+env["g2p.trusted.key"].create({"sender_id": "pbms", "api_user_id": pbms.id})
 bridge = env["g2p.bridge"].with_user(pbms)
 answer = bridge.create_disbursement_envelope("ORIGINAL", "Monthly", "2026-11", 1, 1, "1.00", "USD",
     datetime.utcnow().date().isoformat())

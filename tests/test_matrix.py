@@ -251,7 +251,7 @@ env["g2p.bulk.action"].create(
     }
 )
 user = env["res.users"].search([("login", "=", "pbms")], limit=1)
-env["g2p.trusted.key"].create({"sender_id": "matrix", "user_id": user.id})
+env["g2p.trusted.key"].create({"sender_id": "matrix", "api_user_id": user.id})
 webhook = env["g2p.webhook"].search([("program_id", "=", envelope.program_id.id)])
 webhook = webhook or env["g2p.webhook"].create(
     {"program_id": envelope.program_id.id, "base_url": "http://localhost:9/", "is_paused": True}

@@ -77,7 +77,7 @@ def trusted(world, sender_id=None, **values):
         "g2p.trusted.key",
         **{
             "sender_id": partner.sender_id,
-            "user_id": user,
+            "api_user_id": user,
             "public_key": partner.public_key,
             **values,
         },

@@ -29,7 +29,7 @@ class TrustedKey(models.Model):
         "underscores count as the same.",
     )
     partner = fields.Char(compute="_compute_partner", store=True, index=True)
-    user_id = fields.Many2one(
+    api_user_id = fields.Many2one(
         "res.users",
         string="Acts as",
         required=True,
@@ -37,7 +37,7 @@ class TrustedKey(models.Model):
         tracking=True,
         help="User of the PBMS API: its programs are those that the sender may work with.",
     )
-    company_id = fields.Many2one(related="user_id.company_id", store=True)
+    company_id = fields.Many2one(related="api_user_id.company_id", store=True)
     public_key = fields.Text(
         copy=False,
         help="RSA public key, PEM. Without one, the sender's calls are taken only while signatures "
@@ -108,25 +108,25 @@ class TrustedKey(models.Model):
                     )
                 )
 
-    @api.constrains("user_id")
+    @api.constrains("api_user_id")
     def _check_user_id(self):
         group = self.env.ref(PBMS_GROUP)
         for key in self:
-            if group not in key.user_id.all_group_ids:
+            if group not in key.api_user_id.all_group_ids:
                 raise ValidationError(
                     self.env._(
                         "%(user)s is no user of the PBMS API. Give it the group “%(group)s”, and "
                         "no other.",
-                        user=key.user_id.name,
+                        user=key.api_user_id.name,
                         group=group.name,
                     )
                 )
 
-    @api.constrains("partner", "user_id", "active")
+    @api.constrains("partner", "api_user_id", "active")
     def _check_one_user(self):
         for key in self.filtered("active"):
             others = self.sudo().search([("partner", "=", key.partner)])
-            if others.user_id - key.user_id:
+            if others.api_user_id - key.api_user_id:
                 raise ValidationError(
                     self.env._(
                         "%(sender)s acts as another user with its other key. Archive that one "
@@ -147,15 +147,15 @@ class TrustedKey(models.Model):
             return None
         keys = self.env.execute_query(
             SQL(
-                "SELECT k.user_id, k.public_key FROM g2p_trusted_key k"
-                "  JOIN res_users u ON u.id = k.user_id"
+                "SELECT k.api_user_id, k.public_key FROM g2p_trusted_key k"
+                "  JOIN res_users u ON u.id = k.api_user_id"
                 " WHERE k.partner = %s AND k.active AND u.active ORDER BY k.id",
                 partner_of(sender_id),
             )
         )
-        for user_id, pem in keys:
+        for api_user_id, pem in keys:
             if signature is None or (pem and jws.is_signed(signature, contents, pem)):
-                return user_id
+                return api_user_id
         return None
 
 

@@ -175,7 +175,7 @@ class TestTrustedKeys(BridgeCommon):
         return self.env["g2p.trusted.key"].create(
             {
                 "sender_id": "pbms-one",
-                "user_id": self.pbms_user.id,
+                "api_user_id": self.pbms_user.id,
                 "public_key": self.pem,
                 **values,
             }
@@ -194,7 +194,7 @@ class TestTrustedKeys(BridgeCommon):
         for attempt in (
             lambda: as_administrator.write({"public_key": public_pem(make_key())}),
             lambda: as_administrator.write({"active": False}),
-            lambda: as_administrator.create({"sender_id": "x", "user_id": self.pbms_user.id}),
+            lambda: as_administrator.create({"sender_id": "x", "api_user_id": self.pbms_user.id}),
             as_administrator.unlink,
             key.with_user(self.officer).read,
             key.with_user(self.pbms_user).read,
@@ -204,14 +204,14 @@ class TestTrustedKeys(BridgeCommon):
 
     def test_a_key_acts_as_a_program_system_only(self):
         for user in (self.bank_user, self.officer, self.env.user):
-            self.assert_invalid("PBMS API", lambda user=user: self.trust(user_id=user.id))
+            self.assert_invalid("PBMS API", lambda user=user: self.trust(api_user_id=user.id))
 
     def test_a_senders_keys_act_as_one_user(self):
         key = self.trust()
         other = self.create_user("test_pbms_2", PBMS_GROUP)
         values = {
             "sender_id": "PBMS_ONE",
-            "user_id": other.id,
+            "api_user_id": other.id,
             "public_key": public_pem(make_key()),
         }
         self.assert_invalid("other key", lambda: self.trust(**values))
@@ -241,6 +241,7 @@ class TestTrustedKeys(BridgeCommon):
         self.flush_tracking()
         tracked = key.message_ids.tracking_value_ids
         self.assertEqual(tracked.field_id.mapped("name"), ["fingerprint"])
+        self.assertNotIn(self.pbms_user.partner_id, key.message_partner_ids)
 
     def flush_tracking(self):
         self.env.flush_all()
