@@ -12,6 +12,7 @@ from odoo.tools import SQL
 from odoo.addons.queue_job.exception import RetryableJobError
 
 from .. import log_context
+from ..connectors import masking
 from ..connectors.dto import STATEMENT
 from ..connectors.entries import most_decimals
 from ..connectors.errors import StatementInvalid
@@ -712,7 +713,8 @@ def _copy_row(statement_id, entry, hooks):
         entry.bank_reference,
         "\n".join(entry.narrative),
         *read,
-        entry.return_reason if entry.mark in PASSES["credits"] else "",
+        # it goes to the payment, which more people may read than the texts of the bank
+        masking.mask_text(entry.return_reason) if entry.mark in PASSES["credits"] else "",
         entry.batch_reference,
     )
     return (

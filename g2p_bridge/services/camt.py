@@ -146,7 +146,7 @@ def is_xml(content):
 def encoded(text):
     """Return the bytes of an XML text, in the encoding that it declares for itself."""
     text = text.removeprefix("\ufeff")
-    encoding = _declared(text)
+    encoding = _declared(text.lstrip())
     if encoding.startswith("utf"):
         return text.encode(encoding, "surrogatepass")
     return text.encode(encoding, "xmlcharrefreplace")

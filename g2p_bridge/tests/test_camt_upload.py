@@ -45,6 +45,18 @@ class TestCamtUpload(StatementCase):
         [told] = self.api.get_disbursement_status([given])
         self.assertEqual((told["reason_code"], told["reason"]), ("AC04", "Account closed"))
 
+    def test_the_words_of_a_return_show_no_account(self):
+        """They go to the payment, its caller and everybody who may see it."""
+        words = ["Account DE75512108001245126199 closed", "tell a.person@example.org"]
+        given = self.ids[0]
+        text = camt_text(debit(given), credit(given, reason="AC04", reason_texts=words))
+        statement = self.take(text.encode())
+        payment = self.disbursements(self.envelope)[0]
+        self.assertRegex(payment.reason, r"^Account DE\*+ closed tell \*+$")
+        [told] = self.api.get_disbursement_status([given])
+        shown = f"{told} {statement.line_ids.mapped('reversal_details')}"
+        self.assertNotRegex(shown, "512108|a.person")
+
     def test_each_transaction_of_a_batch_is_a_payment(self):
         parts = [xml.transaction(given, "100.00") for given in self.ids]
         statement = self.take(camt_text(entry("300.00", "DBIT", *parts)).encode())

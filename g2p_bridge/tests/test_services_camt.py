@@ -522,7 +522,9 @@ class TestFormats(CamtCase):
             made = statement_file.to_bytes(text.replace("UTF-8", declared))
             self.assertEqual(made, text.replace("UTF-8", declared).encode(encoding))
             self.assertEqual(camt.parse(made), wanted)
-        self.assertEqual(camt.parse(statement_file.to_bytes("\ufeff" + text)), wanted)
+        for before in ("\ufeff", "\n ", "\ufeff\n"):
+            moved = before + text.replace("UTF-8", "ISO-8859-1")
+            self.assertEqual(camt.parse(statement_file.to_bytes(moved)), wanted)
         self.assertEqual(
             camt.parse(statement_file.to_bytes(text.replace("UTF-8", "UTF-16"))), wanted
         )
