@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bridge_stack import new_bank
+from bridge_stack import new_bank, run_lint, run_tests
 from bridge_stack.common import BridgeError, project
 
 GUIDE = project() / "docs" / "bank-connector.md"
@@ -114,6 +114,35 @@ def test_nothing_of_the_template_is_left_to_fill_in(tmp_path):
         assert "@" not in re.sub(r"@(?:api|tagged|classmethod)\b", "", text), path
         if path.suffix == ".xml":
             ElementTree.fromstring(text.encode())
+
+
+# Addons that stand elsewhere
+
+
+def test_only_addons_outside_of_the_project_are_installed_besides(tmp_path):
+    addon = tmp_path / "g2p_bridge_bank_acme"
+    (addon / "tests").mkdir(parents=True)
+    (addon / "__manifest__.py").write_text("{}")
+    (addon / "tests" / "test_wire.py").touch()
+    inside = project() / "g2p_bridge_bank_example"
+    for arguments, found in (
+        ([], []),
+        (["-k", "acme", str(inside), str(tmp_path), "nowhere"], []),
+        ([str(addon)], [addon]),
+        ([f"{addon}/tests/test_wire.py::TestWire", str(addon), str(inside)], [addon]),
+    ):
+        assert run_tests.addons_outside(arguments) == found
+    command = run_tests.pytest_command("db", [str(addon)], [addon])
+    [path] = [each for each in command if each.startswith("--odoo-addons-path=")]
+    assert path.endswith(f",{tmp_path}")
+    assert str(project()) in path
+    assert not [each for each in run_tests.pytest_command("db", []) if "addons-path" in each]
+
+
+def test_an_addon_that_is_named_is_checked_whole_and_a_file_by_ruff_alone(tmp_path):
+    (tmp_path / "__manifest__.py").write_text("{}")
+    assert len(run_lint.checks([tmp_path])) == len(run_lint.checks()) == 3
+    assert len(run_lint.checks([tmp_path / "__manifest__.py"])) == 2
 
 
 # What it makes works, and so does the guide
