@@ -38,8 +38,8 @@ MOST_WAITING = 10_000
 TIMEOUT_S = (5, 10)
 #: an answer is looked at for its status only
 MAX_ANSWER_BYTES = 64 * 1024
-#: after so long a job makes room for others
-RUN_S = 20
+#: after so long a job makes room for others; so much of it at most is reading
+RUN_S, READ_S = 20, 10
 #: calls in a row without an answer that can be used, after which the receiver counts as down
 DOWN_AFTER = 2
 FIRST_WAIT_S, LONGEST_WAIT_S = 10, 3600
@@ -99,8 +99,9 @@ class Webhook(models.Model):
             return "another job delivers"
         if not try_lock_for_transaction(self.env.cr, "g2p.webhook.turn"):
             raise RetryableJobError("another webhook has its turn", seconds=3, ignore_retry=True)
-        has_more = self._read_changes()
-        tally = self._deliver(time.monotonic() + RUN_S)
+        begun = time.monotonic()
+        has_more = self._read_changes(begun + READ_S)
+        tally = self._deliver(begun + RUN_S)
         self._keep_tally(tally)
         self._enqueue_next(has_more)
         return f"{tally['taken']} events"
@@ -122,15 +123,17 @@ class Webhook(models.Model):
 
     # -- what is told ---------------------------------------------------------------------------
 
-    def _read_changes(self):
-        """Make events of what changed since the cursor; say whether there is more to read."""
-        while True:
+    def _read_changes(self, until):
+        """Make events of what changed since the cursor; say whether there is more to read.
+
+        :param float until: of the monotonic clock
+        """
+        while time.monotonic() < until:
             with own_cursor(self.env) as cr:
                 webhook = self.with_env(self.env(cr=cr))
-                if webhook._count_waiting() >= MOST_WAITING:
+                if webhook._count_waiting() >= MOST_WAITING or not webhook._read_slice():
                     return False
-                if not webhook._read_slice():
-                    return False
+        return True
 
     def _count_waiting(self):
         self.env.cr.execute(

@@ -2,6 +2,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
@@ -115,6 +116,9 @@ class WebhookCase(BridgeCommon):
         self.env.cr.execute("UPDATE g2p_webhook SET cursor_xid = 0, cursor_id = 0")
         self.env.invalidate_all()
 
+    def read_changes(self):
+        self.assertFalse(self.webhook._read_changes(time.monotonic() + 60))
+
     def run_webhook(self):
         """Run the job; return the times for which it enqueued others (None: at once)."""
         with trap_jobs() as trap:
@@ -209,7 +213,7 @@ class TestWebhooks(WebhookCase):
         self.forget()
         self.changed(first, second, third, xid=2)
         self.rewind()
-        self.webhook._read_changes()
+        self.read_changes()
         self.env["g2p.disbursement"]._bulk_transition(
             "resolved", SQL("d.id = %s", first.id), cause="test"
         )
@@ -280,7 +284,7 @@ class TestWebhooks(WebhookCase):
                 self.changed(payments[xid // 3], xid=xid)
         self.rewind()
         self.sized("CHANGES_PER_EVENT", 1)
-        self.webhook._read_changes()
+        self.read_changes()
         return envelopes
 
     def test_an_event_that_fails_holds_back_its_envelope_and_no_other(self):
