@@ -247,6 +247,7 @@ class TestWebhooks(WebhookCase):
         self.assertEqual(
             [e for _id, e in self.events() if e["data"]["disbursement_envelope_id"] == ours], []
         )
+        self.assertFalse(self.webhook.event_ids)
         self.assertBeginsNow()
 
     def test_another_program_s_changes_are_not_told(self):
