@@ -159,7 +159,7 @@ class HttpDriver(BankDriver):
             "bank_code": "DOUBLE",
             "account_number": "DEBTOR0000012345",
             "currency": "USD",
-            "timeout_s": (3, 0.5),
+            "timeout_s": (3, 1),
             "secret": "made-up-secret-token",
         }
         self.account = DebtorAccount(**{**defaults, "base_url": self._server.url, **values})
@@ -221,7 +221,7 @@ class HttpDriver(BankDriver):
         return reply(handler, self.encode(values), 500 if kind == "error" else status)
 
     def _answer_timeout(self, _handler, _answer, _request):
-        self._server.is_stopping.wait(3 * self.account.timeout_s[1])
+        self._server.is_stopping.wait(2 * self.account.timeout_s[1])
 
     def _answer_dropped(self, handler, _answer, _request):
         drop(handler)

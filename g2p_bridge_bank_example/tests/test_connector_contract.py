@@ -13,7 +13,7 @@ from odoo.addons.g2p_bridge.tests.connector_contract import ConnectorContract
 from .bank_process import BankProcess
 
 ACCOUNT = "7000000001"
-READ_TIMEOUT_S = 0.5
+READ_TIMEOUT_S = 1
 PATHS = ("check_funds", "block_funds", "release_funds", "initiate_payment", "inquire_payments")
 #: more than any block of the contract holds
 TOO_MUCH = 10_000_000_000
