@@ -300,7 +300,7 @@ class TestContractIsSharp(ProbeCase):
                     self.assertFalse(result.wasSuccessful())
 
     def test_http_without_a_total_time_out_and_a_limit_is_found(self):
-        others = {kind: "Not this time." for kind in (*FAULTS, *MORE_FAULTS)}
+        others = dict.fromkeys((*FAULTS, *MORE_FAULTS), "Not this time.")
         del others["slow"], others["huge"]
         with (
             patch.object(type(self.connector), "_send", send_simply),
