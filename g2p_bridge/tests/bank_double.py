@@ -186,7 +186,7 @@ class HttpDriver(BankDriver):
         return json.dumps(answer, default=str).encode()
 
     def perform(self, handler, operation, body, kind):
-        """Do what a request asks, and return the answer: HTTP status and values.
+        """Do what a request asks, and return the answer: HTTP status, and values or None.
 
         :param handler: of the request, with its ``path`` and ``headers``
         :param str kind: the fault, refusal or lie that is on; None for none
@@ -209,16 +209,19 @@ class HttpDriver(BankDriver):
         if kind in _STATUS_BEFORE:
             return reply(handler, b"", _STATUS_BEFORE[kind])
         status, values = self.perform(handler, operation, body, kind)
-        return self._answer(handler, status, values, kind, body)
+        if status != 200:
+            return reply(handler, b"" if values is None else self.encode(values), status)
+        return self._answer(handler, values, kind, body)
 
-    def _answer(self, handler, status, values, kind, request):
+    def _answer(self, handler, values, kind, request):
+        """Send the answer, or what a fault makes of it."""
         if kind == "wrong_shape":
             values = _misshapen(values)
         elif kind == "empty":
             values = type(values)()
         elif spoil := getattr(self, f"_answer_{kind}", None):
             return spoil(handler, self.encode(values), request)
-        return reply(handler, self.encode(values), 500 if kind == "error" else status)
+        return reply(handler, self.encode(values), 500 if kind == "error" else 200)
 
     def _answer_timeout(self, _handler, _answer, _request):
         self._server.is_stopping.wait(2 * self.account.timeout_s[1])
@@ -354,11 +357,11 @@ class HttpBank(HttpDriver):
 
     def perform(self, handler, operation, body, kind):
         if not self.is_allowed(handler.headers, body):
-            return 401, {}
+            return 401, None
         try:
             ask = getattr(self, f"read_{operation}")(self.decode(body))
         except (ArithmeticError, KeyError, TypeError, ValueError):
-            return 400, {}
+            return 400, None
         result = self._do_once(operation, self.key_of(handler.headers), ask, kind)
         return 200, self._words(operation, _lie(kind, ask, result))
 
