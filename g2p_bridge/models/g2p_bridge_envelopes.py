@@ -70,6 +70,8 @@ class Bridge(models.AbstractModel):
         known = self._known_envelope(program.company_id, idempotency_key, digest)
         if known:
             return self._envelope_answer(known, program, values)
+        # not before: what was created yesterday for yesterday is still known by its key
+        self._check_not_past(values, program.company_id)
         values.update(
             disbursement_envelope_id=new_ids(1)[0],
             program_id=program.id,
@@ -115,8 +117,10 @@ class Bridge(models.AbstractModel):
             self._check_amendable(alone)
             if not given:
                 raise BridgeError("AMENDMENT_EMPTY")
-            rules = self._control_rules(envelope.currency_id, envelope.company_id)
-            self._amend(alone, {name: rules[name](value) for name, value in given.items()})
+            rules = self._control_rules(envelope.currency_id)
+            values = {name: rules[name](value) for name, value in given.items()}
+            self._check_not_past(values, envelope.company_id)
+            self._amend(alone, values)
             return self._envelope_answer(alone.disbursement_envelope_id, alone.program_id, alone)
 
     @api.model
@@ -197,7 +201,7 @@ class Bridge(models.AbstractModel):
         if not is_text(request["cycle_code_mnemonic"], MAX_REFERENCE):
             raise BridgeError("INVALID_CYCLE_CODE_MNEMONIC")
         currency = program.funding_account_id.currency_id
-        rules = self._control_rules(currency, program.company_id)
+        rules = self._control_rules(currency)
         values = {name: rule(request[name]) for name, rule in rules.items()}
         if request["disbursement_currency_code"] != currency.name:
             raise BridgeError("INVALID_DISBURSEMENT_CURRENCY_CODE")
@@ -208,7 +212,12 @@ class Bridge(models.AbstractModel):
             "currency_id": currency.id,
         }
 
-    def _control_rules(self, currency, company):
+    def _check_not_past(self, values, company):
+        day = values.get("disbursement_schedule_date")
+        if day and day < self._today(company):
+            raise BridgeError("INVALID_DISBURSEMENT_SCHEDULE_DATE")
+
+    def _control_rules(self, currency):
         """Return field -> function that checks and converts its value."""
 
         def count(code):
@@ -228,7 +237,7 @@ class Bridge(models.AbstractModel):
 
         def schedule_date(value):
             day = to_date(value)
-            if day is None or day < self._today(company):
+            if day is None:
                 raise BridgeError("INVALID_DISBURSEMENT_SCHEDULE_DATE")
             return day
 

@@ -1,5 +1,7 @@
 from datetime import timedelta
 
+from freezegun import freeze_time
+
 from odoo import fields
 from odoo.exceptions import AccessError
 from odoo.tests import tagged
@@ -76,6 +78,20 @@ class TestCreateEnvelope(BridgeCommon):
         before = self.env["g2p.disbursement.envelope"].search_count([])
         self.assertEqual(self.api.create_disbursement_envelope(**request), first)
         self.assertEqual(self.env["g2p.disbursement.envelope"].search_count([]), before)
+
+    def test_a_repeat_on_the_next_day_gets_the_first_answer_too(self):
+        """An answer lost before midnight can be had after it; a new envelope for the day cannot."""
+        request = self.envelope_request(idempotency_key="late")
+        request["disbursement_schedule_date"] = fields.Date.today().isoformat()
+        first = self.api.create_disbursement_envelope(**request)
+        self.env.flush_all()
+        with freeze_time(fields.Datetime.now() + timedelta(days=1)):
+            self.assertEqual(self.api.create_disbursement_envelope(**request), first)
+            self.assertRefused(
+                "INVALID_DISBURSEMENT_SCHEDULE_DATE",
+                self.api.create_disbursement_envelope,
+                **{**request, "idempotency_key": "new"},
+            )
 
     def test_the_same_key_with_other_content_is_refused(self):
         self.api.create_disbursement_envelope(**self.envelope_request(idempotency_key="once"))
