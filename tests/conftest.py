@@ -1,10 +1,12 @@
 """Fixtures of the whole-system tests: the real system, started once for all of them."""
 
+import resource
 from pathlib import Path
 
 import pytest
 
 from bridge_stack.browser import find_chromium
+from bridge_stack.client_tools import missing_tools
 from bridge_stack.stack import Stack
 from bridge_stack.world import PBMS_GROUP, World
 
@@ -13,18 +15,22 @@ HERE = Path(__file__).resolve().parent
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Put the whole-system tests last; skip browser tests where there is no browser.
+    """Put the whole-system tests last; skip tests whose browser or programs are not there.
 
     At the end of each test class Odoo terminates all child processes of its own, which the system
     that these tests share would be. Apart from that the order stays random.
     """
     items.sort(key=lambda item: HERE in item.path.parents)
-    if find_chromium():
-        return
-    skip = pytest.mark.skip(reason="no Chromium: install it, or set CHROMIUM=/path/to/chromium")
+    if not find_chromium():
+        _skip(items, "browser", "no Chromium: install it, or set CHROMIUM=/path/to/chromium")
+    if missing := missing_tools():
+        _skip(items, "client_tools", f"not installed: {', '.join(missing)}")
+
+
+def _skip(items, keyword, reason):
     for item in items:
-        if "browser" in item.keywords:
-            item.add_marker(skip)
+        if keyword in item.keywords:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +68,12 @@ def new_world(stack):
 def chromium():
     """Return the path of the browser for ``playwright.chromium.launch(executable_path=...)``."""
     return find_chromium()
+
+
+@pytest.fixture(scope="module")
+def room():
+    """Lift Odoo's limit of this process's memory, which Chromium and Node would inherit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

@@ -1,7 +1,5 @@
 """Every screen of the guides: nothing in the console, and nothing that keeps somebody out."""
 
-import resource
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
@@ -70,15 +68,6 @@ def out_of_reach(page):
 
 def inspect(page):
     return barriers(page) + out_of_reach(page)
-
-
-@pytest.fixture
-def room():
-    """Lift Odoo's limit of this process's memory, which Chromium would inherit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @pytest.mark.usefixtures("room")

@@ -14,7 +14,17 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from bridge_stack import browser, common, debian, install, postgres, process, run_tests, template
+from bridge_stack import (
+    browser,
+    client_tools,
+    common,
+    debian,
+    install,
+    postgres,
+    process,
+    run_tests,
+    template,
+)
 
 Usage = collections.namedtuple("Usage", "free")
 
@@ -625,6 +635,27 @@ def test_a_browser_is_wanted_only_for_tests_that_drive_one(tmp_path):
     assert run_tests.needs_browser([f"{driven}::test_b", "-x"])
     assert not run_tests.needs_browser([str(plain)])
     assert not run_tests.needs_browser(["-m", "not browser", str(tmp_path)])
+
+
+def test_tools_are_wanted_only_for_tests_that_run_examples(tmp_path):
+    file = tmp_path / "test_examples.py"
+    file.write_text("pytestmark = pytest.mark." + "client_tools\n", encoding="utf-8")
+    assert run_tests.needs_tools([str(tmp_path)])
+    assert not run_tests.needs_tools(["-m", "not client_tools", str(tmp_path)])
+    file.write_text("def test_a(): pass\n", encoding="utf-8")
+    assert not run_tests.needs_tools([str(tmp_path)])
+
+
+def test_tools_that_are_missing_are_named_and_an_error_where_they_are_required(
+    monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no apt-get either
+    monkeypatch.delenv("G2P_REQUIRE_CLIENT_TOOLS", raising=False)
+    assert client_tools.ensure_tools() == ["curl", "jq", "node", "npm"]
+    assert "apt-get install curl jq nodejs npm" in capsys.readouterr().err
+    monkeypatch.setenv("G2P_REQUIRE_CLIENT_TOOLS", "1")
+    with pytest.raises(common.BridgeError, match="need curl, jq, node, npm"):
+        client_tools.ensure_tools()
 
 
 def test_the_stamps_of_this_set_up_are_complete():

@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
-from bridge_stack.common import BridgeError, complain, home, say, tail, write_atomically
+from bridge_stack import apt
+from bridge_stack.common import BridgeError, complain, home, write_atomically
 
 #: In the order in which Odoo's own HttpCase looks for them.
 _NAMES = ("google-chrome", "chromium", "chromium-browser", "google-chrome-stable")
@@ -36,8 +36,8 @@ def ensure_chromium():
     :raise BridgeError: there is none and ``G2P_REQUIRE_BROWSER`` is 1
     """
     found = find_chromium()
-    if not found and os.geteuid() == 0 and shutil.which("apt-get"):
-        _install()
+    if not found and apt.can_install():
+        apt.install("browser", "chromium")
         found = find_chromium()
     _point_odoo_to(found)
     if found:
@@ -46,23 +46,6 @@ def ensure_chromium():
         raise BridgeError(_HOW)
     complain(f"browser   {_HOW}. They are skipped now.")
     return None
-
-
-def _install():
-    say("browser   installing Debian's chromium (apt-get install chromium)")
-    log = home() / "log" / "setup-browser.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
-    with log.open("w", encoding="utf-8") as file:
-        # the lists of packages may be missing (container images) or too old to download from
-        for command in (install, ["apt-get", "update", "-qq"], install):
-            done = subprocess.run(
-                command, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False
-            )
-            if done.returncode == 0 and command is install:
-                return
-    complain(f"browser   apt-get could not install chromium, see {log}:\n{tail(log, 5)}")
 
 
 def _point_odoo_to(found):

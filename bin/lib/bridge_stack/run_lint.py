@@ -1,4 +1,4 @@
-"""bin/lint: ruff check, ruff format --check, and pylint-odoo over the addons."""
+"""bin/lint: ruff check, ruff format --check, pylint-odoo over the addons, mypy over the client."""
 
 import subprocess
 import sys
@@ -21,7 +21,9 @@ def checks(paths=()):
     pylint = [str(venv_python()), "-m", "pylint", "--rcfile=.pylintrc", silenced]
     addons = [str(path) for path in _addons(paths)]
     found = [[*ruff, "check", *rules, *where], [*ruff, "format", "--check", *rules, *where]]
-    return found + ([[*pylint, *addons]] if addons else [])
+    if addons:
+        found.append([*pylint, *addons])
+    return found if paths else [*found, _types()]
 
 
 def _addons(paths):
@@ -31,13 +33,23 @@ def _addons(paths):
     return [path for path in map(Path, paths) if (project() / path / "__manifest__.py").is_file()]
 
 
+def _types():
+    """Return the command that checks the types of the Python client and of its example."""
+    client = project() / "clients" / "python"
+    return [
+        *(str(venv_python()), "-m", "mypy"),
+        *("--config-file", client / "pyproject.toml", "--cache-dir", home() / "mypy"),
+        *(client / "src", project() / "docs" / "examples" / "python_client.py"),
+    ]
+
+
 def main(arguments):
     """Run every check; return 1 if any of them failed."""
     failed = []
     # from where the command was given, if that is where they are
     paths = [Path(each).absolute() if Path(each).exists() else each for each in arguments]
     for command in checks(paths):
-        name = " ".join(command[2:4])
+        name = " ".join(map(str, command[2:5]))
         say(f"lint      {name}")
         env = child_env(RUFF_CACHE_DIR=home() / "ruff")
         if subprocess.run(command, cwd=project(), env=env, check=False).returncode:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bridge_stack import template
 from bridge_stack.browser import ensure_chromium
+from bridge_stack.client_tools import ensure_tools
 from bridge_stack.common import (
     BridgeError,
     child_env,
@@ -23,6 +24,8 @@ from bridge_stack.postgres import Postgres
 
 #: What only tests with a browser contain.
 _BROWSER = re.compile(r"mark\.browser|\.start_tour\(|\.browser_js\(")
+#: What only tests with the examples' programs contain.
+_TOOLS = re.compile(r"mark\.client_tools")
 
 
 def test_files(arguments):
@@ -38,9 +41,16 @@ def test_files(arguments):
 
 def needs_browser(arguments):
     """Say whether the chosen tests drive a browser."""
-    if "not browser" in arguments:
-        return False
-    return any(_BROWSER.search(path.read_text(encoding="utf-8")) for path in test_files(arguments))
+    return "not browser" not in arguments and _is_in_tests(_BROWSER, arguments)
+
+
+def needs_tools(arguments):
+    """Say whether the chosen tests run the examples of docs/examples."""
+    return "not client_tools" not in arguments and _is_in_tests(_TOOLS, arguments)
+
+
+def _is_in_tests(pattern, arguments):
+    return any(pattern.search(path.read_text(encoding="utf-8")) for path in test_files(arguments))
 
 
 def addons_outside(arguments):
@@ -119,6 +129,8 @@ def main(arguments):
     try:
         if needs_browser(arguments):
             ensure_chromium()
+        if needs_tools(arguments):
+            ensure_tools()
         with Postgres().running() as postgres:
             template.drop_abandoned(postgres, "test")
             source = template.template_database(postgres)
