@@ -42,8 +42,10 @@ env.ref("base.USD").active = True
 mapper = env["g2p.account.mapper"].create({"name": "Mapper", "provider": "g2p_connect",
     "base_url": url, "secret": canary + " mapper"})
 env["g2p.account.mapper"].create({"name": "Local", "secret": canary + " local"})
-env["g2p.benefit.program"].create({"name": "Program", "mnemonic": "ORIGINAL",
+program = env["g2p.benefit.program"].create({"name": "Program", "mnemonic": "ORIGINAL",
     "funding_account_id": account.id, "mapper_id": mapper.id})
+env["g2p.webhook"].create({"program_id": program.id, "base_url": url}).flush_recordset()
+env.cr.execute("UPDATE g2p_webhook SET secret = %s", [canary + " webhook"])
 keys = []
 for number, group in enumerate(("pbms_api", "bank_api", "officer")):
     user = env["res.users"].create({"name": group, "login": group,
@@ -193,7 +195,7 @@ def test_a_neutralized_copy_has_no_secret_and_pays_nobody(database, way):
     with Listener().running() as listener, Postgres().running() as postgres:
         set_up = f"url, canary = {listener.url!r}, {CANARY!r}\n{SET_UP}"
         odoo_shell(database, set_up)
-        secrets = {"g2p_sponsor_bank.secret", "g2p_account_mapper.secret"}
+        secrets = {"g2p_sponsor_bank.secret", "g2p_account_mapper.secret", "g2p_webhook.secret"}
         assert texts_with(postgres, database, CANARY) == secrets
         assert open_jobs(postgres, database)
         try:
