@@ -109,6 +109,8 @@ LIES = {
 ABILITIES = {
     "check_funds": "the bank is asked whether funds are there",
     "block_funds": "the bank is asked to hold funds",
+    "release_funds": "the bank is asked to free what it holds",
+    "inquire_payments": "the bank is asked what became of payments",
     "test_connection": "the bank is asked something that shows whether the settings are right",
     "unreachable": "the bank has an address where nobody may listen",
     "wrong_account": "the bank says no to an account that it does not know",
