@@ -4,6 +4,7 @@ from odoo import api, models
 
 from ..services import disbursement_id, statement_file
 from . import http, signing
+from .dto import Capabilities
 from .errors import BankOutcomeUnknown, BankUnavailable
 
 
@@ -26,6 +27,22 @@ class BankConnector(models.AbstractModel):
     supports_release = False
     #: a block or payment call repeated under its key is answered as before, and not done again
     honours_idempotency_key = False
+
+    @api.private
+    def capabilities(self, options):
+        """Say what a bank with these settings can do: by default what the flags say.
+
+        The pipeline asks this, never the flags. Override it where banks of one connector differ.
+
+        :param dict options: as ``DebtorAccount.options``, without what is an account's own
+        :return: Capabilities
+        """
+        return Capabilities(
+            supports_inquiry=self.supports_inquiry,
+            supports_release=self.supports_release,
+            honours_idempotency_key=self.honours_idempotency_key,
+            honours_block_key=self.honours_idempotency_key,
+        )
 
     # -- calls to the bank ----------------------------------------------------------------------
 

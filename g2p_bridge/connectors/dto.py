@@ -20,6 +20,17 @@ EMAIL_WALLET = "EMAIL_WALLET"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a bank can do, with the settings that it has; each as the connector's flag says it."""
+
+    supports_inquiry: bool = False
+    supports_release: bool = False
+    honours_idempotency_key: bool = False
+    #: a repeated block call holds the funds once; mostly as with payments
+    honours_block_key: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DebtorAccount:
     """The funding account at the sponsor bank, and how to reach that bank (ISO 20022 DbtrAcct)."""
 
@@ -83,6 +94,7 @@ class FundsBlock:
 ACCEPTED = "accepted"  # the bank has it and will pay, or has paid
 REJECTED = "rejected"  # the bank surely does not pay it
 NOT_FOUND = "not_found"  # the bank never got it
+UNSEEN = "unseen"  # nothing can be said: neither that the bank has it, nor that it has not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +102,7 @@ class PaymentStatus:
     """What the bank says of one payment."""
 
     end_to_end_id: str
-    status: str  # ACCEPTED, REJECTED or NOT_FOUND
+    status: str  # ACCEPTED, REJECTED, NOT_FOUND or UNSEEN
     bank_reference: str = ""
     reason_code: str = ""  # ISO 20022 external status reason, or the bank's own
 

@@ -47,7 +47,7 @@ class Exchange:
 
     method: str
     path: str  # without host and query
-    request_masked: str
+    request_masked: str = ""
     response_masked: str = ""
     http_status: int | None = None  # None: no answer
     latency_ms: float
@@ -88,22 +88,27 @@ def is_plain(url):
         return False
 
 
-def prepare(session, url, body, headers):
-    """Return a POST of JSON to a bank or mapper, with these headers and no other credentials.
+def prepare(session, url, body, headers, *, method="POST"):
+    """Return a request to a bank or mapper, with these headers and no other credentials.
 
     The JSON is written without spaces and in ASCII: what OpenG2P's services sign and verify.
 
     :param requests.Session session: it will be sent by
-    :param body: dict or list; amounts by ``services.money.to_json_number``
-    :param dict headers: besides ``Content-Type``
+    :param body: dict or list, sent as JSON; amounts by ``services.money.to_json_number``. Or bytes,
+        sent as they are with the ``Content-Type`` of the headers; or None
+    :param dict headers: besides the ``Content-Type`` of JSON
     :return: requests.PreparedRequest
     :raise BankUnavailable: it is no URL that can be called
     """
+    data, headers = body, dict(headers)
+    if body is not None and not isinstance(body, bytes):
+        data = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+        headers = {"Content-Type": "application/json", **headers}
     request = requests.Request(
-        "POST",
+        method,
         url,
-        data=json.dumps(body, allow_nan=False, separators=(",", ":")).encode(),
-        headers={"Content-Type": "application/json", **headers},
+        data=data,
+        headers=headers,
         auth=_leave_as_it_is,
     )
     try:
@@ -118,7 +123,9 @@ def _leave_as_it_is(request):
     return request
 
 
-def send(session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES, has_answer=True):
+def send(
+    session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES, parse=None, masked=None
+):
     """Send one request and return the JSON of its answer; a failure says what is known of it.
 
     Redirects are not followed and TLS certificates are always verified. The whole call takes no
@@ -130,7 +137,9 @@ def send(session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES, has_a
     :param bool safe: it moves no money (a check, an inquiry), so what is unknown is merely
         unavailable
     :param int max_bytes: a longer answer (after decompression) counts as garbage
-    :param bool has_answer: its body is JSON; else only the status counts, and None is returned
+    :param parse: function that reads the bytes of an answer of another form than JSON
+    :param str masked: the request's body as it may be kept, where it is no JSON; its answer is then
+        kept by its length alone
     :return: dict, list or scalar; numbers with a fraction are ``Decimal``
     :raise BankUnavailable: it never left, HTTP 429, or anything unclear of a safe call
     :raise BankRejected: HTTP 3xx, and 4xx other than 408 and 429
@@ -141,12 +150,12 @@ def send(session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES, has_a
     seen = {"status": None, "body": b"", "error": ""}
     try:
         _exchange(session, request, timeout_s, max_bytes, seen)
-        return _answer_of(seen, has_answer)
+        return _answer_of(seen, parse or _parse_json)
     except BankError as failure:
         seen["error"] = failure.code
         raise _as_known(failure, safe) from failure.__cause__
     finally:
-        _report(request, seen, (time.monotonic() - started) * 1000)
+        _report(request, seen, (time.monotonic() - started) * 1000, masked)
 
 
 def _exchange(session, request, timeout_s, max_bytes, seen):
@@ -206,10 +215,10 @@ def _set_timeouts(session, url, timeout_s):
     session.mount(f"{parts.scheme}://{parts.netloc}/".lower(), _TimedAdapter(inner, timeout_s))
 
 
-def _answer_of(seen, has_answer):
+def _answer_of(seen, parse):
     status = seen["status"]
     if 200 <= status < 300:
-        return _parse_json(bytes(seen["body"])) if has_answer else None
+        return parse(bytes(seen["body"]))
     code = f"HTTP_{status}"
     if status == 429:
         raise BankUnavailable("It asks to be called less often (HTTP 429).", code=code)
@@ -301,24 +310,45 @@ def _as_known(failure, safe):
     return failure
 
 
-def _report(request, seen, latency_ms):
-    """Write the one log line of a call, and give the exchange to whoever records."""
-    path = masking.mask_path(urlsplit(request.url).path)
-    outcome = seen["error"] or f"HTTP_{seen['status']}"
-    _logger.info("%s %s: %s in %d ms", request.method, path, outcome, latency_ms)
-    if collectors := _collectors.get():
-        token = request.headers.get("Authorization", "").partition(" ")[2]
-        request_masked, response_masked = masking.mask_exchange(
-            request.body, seen["body"], secrets={token} - {""}
-        )
-        exchange = Exchange(
+def report(exchange):
+    """Write the one log line of a call, and give the exchange to whoever records.
+
+    For calls that are no HTTP requests, such as files that are laid down for a bank.
+
+    :param Exchange exchange: with masked bodies, and no account number in its path
+    """
+    status = f"HTTP_{exchange.http_status}" if exchange.http_status else "done"
+    outcome = exchange.error or status
+    _logger.info("%s %s: %s in %d ms", exchange.method, exchange.path, outcome, exchange.latency_ms)
+    for exchanges in _collectors.get():
+        exchanges.append(exchange)
+
+
+def is_recording():
+    """Say whether somebody keeps what is reported: masking a big body takes a while."""
+    return bool(_collectors.get())
+
+
+def _report(request, seen, latency_ms, masked):
+    """Report a request and its answer."""
+    report(
+        Exchange(
             method=request.method,
-            path=path,
-            request_masked=request_masked,
-            response_masked=response_masked,
+            path=masking.mask_path(urlsplit(request.url).path),
+            **(_masked_bodies(request, seen["body"], masked) if is_recording() else {}),
             http_status=seen["status"],
             latency_ms=latency_ms,
             error=seen["error"],
         )
-        for exchanges in collectors:
-            exchanges.append(exchange)
+    )
+
+
+def _masked_bodies(request, body, masked):
+    if masked is not None:
+        answer = f"({len(body)} bytes)" if body else ""
+        return {"request_masked": masked, "response_masked": answer}
+    token = request.headers.get("Authorization", "").partition(" ")[2]
+    request_masked, response_masked = masking.mask_exchange(
+        request.body, body, secrets={token} - {""}
+    )
+    return {"request_masked": request_masked, "response_masked": response_masked}

@@ -3,6 +3,8 @@ import re
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
 
+from ..connectors.dto import Capabilities
+
 
 class SponsorBank(models.Model):
     """A bank that pays for the programs, and how to talk to it."""
@@ -127,6 +129,14 @@ class SponsorBank(models.Model):
         name = f"g2p.bank.connector.{self.connector}"
         return self.env[name].sudo() if self.connector and name in self.env else None
 
+    @api.private
+    def _capabilities(self):
+        """Return what the bank can do; nothing where the addon of its connector is gone."""
+        connector = self._connector_or_none()
+        if connector is None:
+            return Capabilities()
+        return connector.capabilities(self.sudo()._prepare_connector_options())
+
     @api.model
     def _find_releasing(self):
         """Return the banks, archived ones too, whose connector can release blocked funds."""
@@ -134,8 +144,7 @@ class SponsorBank(models.Model):
         return banks.filtered(lambda bank: bank._releases_funds())
 
     def _releases_funds(self):
-        connector = self._connector_or_none()
-        return connector is not None and connector.supports_release
+        return self._capabilities().supports_release
 
     @api.model
     def _find_askable(self):
@@ -144,10 +153,8 @@ class SponsorBank(models.Model):
         return banks.filtered(lambda bank: bank._can_be_asked())
 
     def _can_be_asked(self):
-        connector = self._connector_or_none()
-        return connector is not None and (
-            connector.supports_inquiry or connector.honours_idempotency_key
-        )
+        can = self._capabilities()
+        return can.supports_inquiry or can.honours_idempotency_key
 
     @api.private
     def _prepare_connector_options(self):

@@ -11,6 +11,7 @@ from ..connectors.dto import (
     ACCEPTED,
     NOT_FOUND,
     REJECTED,
+    UNSEEN,
     Acknowledgement,
     FinancialAddress,
     Payment,
@@ -288,18 +289,19 @@ class DisbursementBatch(models.Model):
             return known["answer"]
         if known["state"] == "rejected":
             raise BankRejected(known["error_message"], code=known["error_code"])
-        connector = self.bank_id._get_connector()
-        if connector.supports_inquiry:
-            return self._inquire(connector, call)
-        if connector.honours_idempotency_key:
+        can = self.bank_id._capabilities()
+        if can.supports_inquiry:
+            return self._inquire(call)
+        if can.honours_idempotency_key:
             return self._send_again(call)
         raise BankOutcomeUnknown(
             self.env._("The bank did not answer, and has no way to ask what became of the batch."),
             code=known["error_code"] or "NO_ANSWER",
         )
 
-    def _inquire(self, connector, call):
+    def _inquire(self, call):
         """Ask the bank what it has of the batch; send again only what it surely never got."""
+        connector = self.bank_id._get_connector()
         account = self.envelope_id.funding_account_id._to_debtor_account()
         payments = self._prepare_payments()
         calls = self.env["g2p.bank.call"]
@@ -317,11 +319,15 @@ class DisbursementBatch(models.Model):
         for status in statuses:
             by_status[status.status].append(status)
         if len(statuses) == len(payments) and set(by_status) == {NOT_FOUND}:
-            if connector.honours_idempotency_key:
+            if self.bank_id._capabilities().honours_idempotency_key:
                 return self._send_again(call)
             raise BankOutcomeUnknown(
                 self.env._("The bank has not got the batch yet; it may still be on its way."),
                 code="NOT_FOUND",
+            )
+        if by_status[UNSEEN]:
+            raise BankOutcomeUnknown(
+                self.env._("Nothing shows whether the bank has the batch."), code="UNSEEN"
             )
         if len(statuses) == len(payments) and not by_status[NOT_FOUND]:
             answer = Acknowledgement(

@@ -149,7 +149,7 @@ class DisbursementEnvelope(models.Model):
             self._funds_block_failed("FUNDS_BLOCK_FAILURE", error, self._next_attempt())
         except BankOutcomeUnknown as error:
             # asked for again under the same key, where the bank honours it; else a person decides
-            honours = self.bank_id._get_connector().honours_idempotency_key
+            honours = self.bank_id._capabilities().honours_block_key
             self._funds_block_failed("ERROR", error, honours and self._next_attempt())
         else:
             self._set_funds_blocked(answer["reference"], float(answer["amount"]))
@@ -170,12 +170,12 @@ class DisbursementEnvelope(models.Model):
         intent = {"amount": str(self._payable_amount())}
         if self.asks_bank_first:
             calls._assume_made("block_funds", key, self, intent=intent)
-        reopen = self._reopened(self.bank_id._get_connector())
+        reopen = self._reopened()
         return calls._start("block_funds", key, self, reopen=reopen, intent=intent)
 
-    def _reopened(self, connector):
+    def _reopened(self):
         """Return the outcomes of a block after which the same block may be asked for again."""
-        is_safe = connector.honours_idempotency_key
+        is_safe = self.bank_id._capabilities().honours_block_key
         return ("unavailable", "started", "unknown") if is_safe else ("unavailable",)
 
     def _block(self, call):
@@ -282,10 +282,10 @@ class DisbursementEnvelope(models.Model):
         if not is_due or not self._may_hold_funds():
             return f"not due ({self.state})"
         connector = self.bank_id._get_connector()
-        if not connector.supports_release:
+        if not self.bank_id._capabilities().supports_release:
             return "the bank has no release: it goes on holding the rest"
         try:
-            reference = self.funds_blocked_reference_number or self._find_lost_block(connector)
+            reference = self.funds_blocked_reference_number or self._find_lost_block()
             if reference:
                 self._release(connector, reference)
         except BankRejected as error:
@@ -325,7 +325,7 @@ class DisbursementEnvelope(models.Model):
         with self._asked_again_later(call):
             calls._run(call, release)
 
-    def _find_lost_block(self, connector):
+    def _find_lost_block(self):
         """Return the reference of a block whose answer was lost when the envelope was cancelled.
 
         A bank that honours the key answers the same request again. Each time counts as another
@@ -334,7 +334,7 @@ class DisbursementEnvelope(models.Model):
         calls = self.env["g2p.bank.call"]
         for block in self._open_block_calls():
             call = calls._start(
-                "block_funds", block.idempotency_key, self, reopen=self._reopened(connector)
+                "block_funds", block.idempotency_key, self, reopen=self._reopened()
             )
             known = calls._known(call)
             if known["state"] == "answered":
