@@ -10,6 +10,7 @@ import pytest
 from bridge_stack.common import project, venv_python
 from bridge_stack.world import World
 
+ADDONS = ("g2p_bridge", "g2p_bridge_bank_example", "g2p_bridge_bank_iso20022")
 ROOT = project()
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("*/*/*.md")]
@@ -97,7 +98,7 @@ def test_every_file_that_is_named_exists(path):
         if not _FILE.fullmatch(name):
             continue
         is_path = name.split("/")[0] in _FOLDERS if "/" in name else True
-        places = (ROOT, path.parent, ROOT / "g2p_bridge", ROOT / "g2p_bridge_bank_example")
+        places = (ROOT, path.parent, *(ROOT / addon for addon in ADDONS))
         if is_path and not any((place / name).exists() for place in places):
             missing.append(name)
     assert missing == []
@@ -243,7 +244,7 @@ def test_every_test_that_a_promise_rests_on_is_there(name):
     named = set(re.findall(r"`(test_\w+)`", text_of(f"docs/{name}.md")))
     written = {
         name
-        for folder in ("g2p_bridge", "g2p_bridge_bank_example", "tests")
+        for folder in (*ADDONS, "tests")
         for file in (ROOT / folder).rglob("*.py")
         for name in re.findall(r"def (test_\w+)", file.read_text("utf-8"))
     }

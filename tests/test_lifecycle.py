@@ -15,7 +15,7 @@ from bridge_stack.stack import odoo_shell
 
 pytestmark = pytest.mark.stack
 
-ADDONS = ("g2p_bridge", "g2p_bridge_bank_example")
+ADDONS = ("g2p_bridge", "g2p_bridge_bank_example", "g2p_bridge_bank_iso20022")
 LEVELS = (" WARNING ", " ERROR ", " CRITICAL ")
 
 LEFT = """

@@ -89,6 +89,18 @@ class Bridge(models.AbstractModel):
         """
         self = self._for_caller(BANK_GROUP)
         rows = self._checked_updates(updates)
+        # callers may send more than we know; the bank's words come in files only
+        self._move_by_status([{**row, "reason": None} for row in rows])
+        return self._updates_answer(rows)
+
+    @api.private
+    def _move_by_status(self, rows):
+        """Have payments follow the bank's word, as far as their states allow it.
+
+        Also for what banks say in files (pain.002). A repeat changes nothing.
+
+        :param list rows: dicts as ``updates``, checked; ``reason`` may hold the bank's words
+        """
         disbursements = self.env["g2p.disbursement"].sudo()
         envelope_ids = set()
         for status, target in (("accepted", "sent"), ("rejected", "rejected")):
@@ -97,7 +109,6 @@ class Bridge(models.AbstractModel):
                 moved = disbursements._bulk_transition(target, **_prepare_update(part))
                 envelope_ids.update(envelope_id for envelope_id, *_rest in moved)
         self.env["g2p.disbursement.envelope"].sudo().browse(envelope_ids)._enqueue_advance()
-        return self._updates_answer(rows)
 
     def _checked_updates(self, updates):
         """Return the updates as dicts of texts, with ``record`` and the codes of their errors.
@@ -160,13 +171,14 @@ def _prepare_update(rows):
         "cause": "update_status_of_disbursements",
         "assign": SQL(
             "bank_reference = coalesce(v.bank_reference, d.bank_reference),"
-            " reason_code = v.reason_code"
+            " reason_code = v.reason_code, reason = coalesce(v.reason, d.reason)"
         ),
         "from_clause": SQL(
-            "unnest(%s::text[], %s::text[], %s::text[])"
-            " AS v(reference, bank_reference, reason_code)",
+            "unnest(%s::text[], %s::text[], %s::text[], %s::text[])"
+            " AS v(reference, bank_reference, reason_code, reason)",
             [row["disbursement_id"] for row in rows],
             [row.get("bank_reference") or None for row in rows],
             [row.get("reason_code") or None for row in rows],
+            [row.get("reason") or None for row in rows],
         ),
     }

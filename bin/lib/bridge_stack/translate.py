@@ -16,7 +16,7 @@ from bridge_stack import template
 from bridge_stack.common import BridgeError, child_env, complain, odoo_command, project, say
 from bridge_stack.postgres import Postgres
 
-ADDONS = ("g2p_bridge", "g2p_bridge_bank_example")
+ADDONS = ("g2p_bridge", "g2p_bridge_bank_example", "g2p_bridge_bank_iso20022")
 LANGUAGES = ("ar", "es", "fr")
 #: lines of a header that say when and by whom, and so change with each export
 _PASSING = ("POT-Creation-Date", "PO-Revision-Date", "Last-Translator", "Language-Team")
