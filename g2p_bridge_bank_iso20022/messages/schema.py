@@ -1,0 +1,44 @@
+"""Is a message what it claims to be? By the schemas of ISO 20022, which sepaxml carries."""
+
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+
+from lxml import etree
+
+from .errors import MessageError
+
+VERSIONS = ("pain.001.001.03", "pain.001.001.09")
+_PARSER_OPTIONS = {"resolve_entities": False, "no_network": True, "load_dtd": False}
+
+
+def validate(content, version):
+    """Refuse a message that is not valid by its schema.
+
+    :param bytes content: an own message; one of others is read by :mod:`.xml`
+    :param str version: one of VERSIONS
+    :raise MessageError: FF01: what is wrong, by element and line, without any value of the message
+    """
+    schema = _schema(version)
+    try:
+        document = etree.fromstring(content, etree.XMLParser(**_PARSER_OPTIONS))
+    except etree.XMLSyntaxError as error:
+        raise MessageError("The message is no well-formed XML.", code="FF01") from error
+    if schema.validate(document):
+        return
+    wrong = schema.error_log[0]
+    tag = wrong.path.rsplit(":", 1)[-1] if wrong.path else "Document"
+    raise MessageError(
+        f"The message is not valid by {version}: {tag} in line {wrong.line} ({wrong.type_name}).",
+        code="FF01",
+    )
+
+
+@lru_cache
+def _schema(version):
+    if version not in VERSIONS:
+        raise MessageError(f"There is no schema of {version!r:.40} here.", code="FF01")
+    # only its files are of use here: finding it does not import it
+    [folder] = importlib.util.find_spec("sepaxml").submodule_search_locations
+    path = Path(folder) / "schemas" / f"{version}.xsd"
+    return etree.XMLSchema(etree.parse(path, etree.XMLParser(**_PARSER_OPTIONS)))
