@@ -1,1 +1,1 @@
-from . import test_transport
+from . import test_inbox, test_pain001, test_paying, test_transport

@@ -43,14 +43,20 @@ class FolderTransport(FileTransport):
         return self
 
     def _place(self, path):
-        """Return the real place of a path; links must not lead out of the root.
+        """Return the real place of a file: its folder is followed, its name taken as it is.
 
         :raise Refused: it does not lie below the root
         """
-        place = self._root / path.lstrip("/")
-        # of a file only its folder is followed: the name itself is taken as it is
-        real = place.parent.resolve() / place.name if place.name else place.resolve()
-        if not real.is_relative_to(self._root) or ".." in Path(path).parts:
+        folder, _slash, name = path.rpartition("/")
+        return self._folder(folder) / name
+
+    def _folder(self, path):
+        """Return the real place of a folder; links must not lead out of the root.
+
+        :raise Refused: it does not lie below the root
+        """
+        real = (self._root / path.lstrip("/")).resolve()
+        if ".." in Path(path).parts or not real.is_relative_to(self._root):
             raise Refused("FOLDER_OUTSIDE", "The folder does not lie below that of the server.")
         return real
 
@@ -91,7 +97,7 @@ class FolderTransport(FileTransport):
             self._place(path).unlink()
 
     def _list(self, path):
-        with _told(), os.scandir(self._place(path)) as entries:
+        with _told(), os.scandir(self._folder(path)) as entries:
             return [
                 RemoteFile(name=entry.name, size=status.st_size, modified=int(status.st_mtime))
                 for entry in entries
@@ -107,11 +113,11 @@ class FolderTransport(FileTransport):
 
     def _make_folder(self, path):
         with _told():
-            self._place(path).mkdir(exist_ok=True)
+            self._folder(path).mkdir(exist_ok=True)
 
     def _check_folder(self, path):
         with _told():
-            place = self._place(path)
+            place = self._folder(path)
             if not place.is_dir():
                 raise NotThere
             if not os.access(place, os.R_OK | os.W_OK | os.X_OK):

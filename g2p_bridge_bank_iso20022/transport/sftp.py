@@ -101,12 +101,25 @@ class SftpTransport(FileTransport):
     def _close(self):
         if self._connection is not None:
             self._connection.abort()  # what had to arrive has arrived
-            self._loop.run_until_complete(_drain(self._connection))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(_end_all())
         self._loop.close()
 
     def _wait(self, coroutine, seconds):
-        return self._loop.run_until_complete(asyncio.wait_for(coroutine, seconds))
+        return self._loop.run_until_complete(self._limited(coroutine, seconds))
+
+    async def _limited(self, coroutine, seconds):
+        """Run a step; one that takes longer is left to its fate, and the connection ended.
+
+        To cancel it and wait would not do: closing a file waits for an answer as well.
+        """
+        task = asyncio.ensure_future(coroutine)
+        done, _pending = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            if self._connection is not None:
+                self._connection.abort()
+            task.cancel()
+            raise asyncio.TimeoutError
+        return task.result()
 
     def _ask(self, coroutine, size=0):
         """Run one step, and say by its kind of error what is known of it."""
@@ -206,11 +219,10 @@ class SftpTransport(FileTransport):
         return attributes.permissions is None or stat.S_ISDIR(attributes.permissions)
 
 
-async def _drain(connection):
-    """Wait until an aborted connection is gone, a moment at most."""
-    try:
-        await asyncio.wait_for(connection.wait_closed(), 2)
-    except (asyncio.TimeoutError, OSError, asyncssh.Error):
-        return
-
-
+async def _end_all():
+    """Cancel what still runs on the loop, and wait for it a moment at most."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=2)
