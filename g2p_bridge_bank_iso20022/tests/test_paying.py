@@ -56,7 +56,7 @@ class TestPaying(FileBankCase):
         self.assertStates(envelope, "unknown", "unknown", "unknown")
         [(name, content)] = self.laid_down().items()
         (self.root / "in" / name).rename(self.root / "in/taken" / name)
-        self.run_jobs(self.env["g2p.disbursement.envelope"]._cron_find_due_work)
+        self.run_jobs(envelope.batch_ids._enqueue_disburse)
         self.assertStates(envelope, "sent", "sent", "sent")
         self.assertEqual(self.laid_down(), {})
 
@@ -65,7 +65,7 @@ class TestPaying(FileBankCase):
         with mock.patch.object(FolderTransport, "send", _done_then_unknown):
             self.run_envelope(envelope)
         self.empty_folders()  # the bank has taken it, and shows nobody
-        self.run_jobs(self.env["g2p.disbursement.envelope"]._cron_find_due_work)
+        self.run_jobs(envelope.batch_ids._enqueue_disburse)
         self.assertStates(envelope, "unknown", "unknown", "unknown")
         self.assertEqual(envelope.batch_ids.state, "unknown")
         self.assertEqual(self.laid_down(), {})
@@ -77,7 +77,7 @@ class TestPaying(FileBankCase):
             self.run_envelope(envelope)
         [first] = self.laid_down()
         self.empty_folders()
-        self.run_jobs(self.env["g2p.disbursement.envelope"]._cron_find_due_work)
+        self.run_jobs(envelope.batch_ids._enqueue_disburse)
         self.assertStates(envelope, "sent", "sent", "sent")
         self.assertEqual(list(self.laid_down()), [first])
 
