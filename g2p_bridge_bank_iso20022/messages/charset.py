@@ -36,7 +36,7 @@ _INSTEAD = str.maketrans(
     }
 )
 #: they change the look of the character before them, or nothing at all
-_WITHOUT_FORM = ("Mn", "Me", "Cf", "Cc")
+_WITHOUT_FORM = ("Mn", "Me", "Cf")
 
 
 def clean_text(text, limit, charset):
@@ -79,7 +79,7 @@ def _latin_of(char):
     if _LATIN_CHAR.fullmatch(char):
         return char
     ascii_text = anyascii(char).translate(_INSTEAD)
-    if ascii_text:
+    if ascii_text and _LATIN_TEXT.fullmatch(ascii_text):
         return ascii_text
     return "" if unicodedata.category(char) in _WITHOUT_FORM else UNKNOWN
 

@@ -14,7 +14,7 @@ from dateutil.parser import isoparse
 
 from odoo.addons.g2p_bridge.connectors.dto import ACCEPTED, REJECTED
 
-from . import xml
+from . import reasons, xml
 from .errors import MessageError
 
 #: the bank has it and has not decided, or does not say: never send it again, ask or wait
@@ -122,8 +122,8 @@ def parse(content, *, max_bytes=xml.MAX_BYTES):
     """
     reading = _Reading()
     tags = ("GrpHdr", "OrgnlGrpInfAndSts", "OrgnlPmtInfAndSts", "TxInfAndSts")
-    for found in xml.iterate(content, "Document", *tags, max_bytes=max_bytes):
-        reading.take(xml.local_name(found), found)
+    for name, found in xml.read(content, "Document", tags, max_bytes=max_bytes):
+        reading.take(name, found)
     return reading.report()
 
 
@@ -143,8 +143,7 @@ class _Reading:
     def take(self, name, found):
         if name == "Document":
             self.version = _version_of(found)
-            return
-        if name == "GrpHdr":
+        elif name == "GrpHdr":
             self.header = _header(found)
         elif name == "OrgnlGrpInfAndSts":
             self.original = _original(found)
@@ -153,7 +152,6 @@ class _Reading:
             self.open_payments.append(_payment(found))
         else:
             self.close_info(_level(found, "PmtInfSts"))
-        found.clear()
 
     def close_info(self, info):
         self.infos.append(info)
@@ -206,8 +204,8 @@ class _Reading:
         return levels[0]
 
 
-def _version_of(document):
-    match = _NAMESPACE.search(document.nsmap.get(document.prefix) or "")
+def _version_of(namespace):
+    match = _NAMESPACE.search(namespace)
     if not match or not MIN_VERSION <= int(match[1]) <= MAX_VERSION:
         raise MessageError(
             f"The file is no pain.002 of version {MIN_VERSION:02} to {MAX_VERSION}.", code="FF01"
@@ -241,7 +239,7 @@ def _level(found, status_tag):
 def _payment(found):
     """Return what is said of one payment; its instruction id is the same id, where we wrote it."""
     reference = xml.text_of(found, "OrgnlEndToEndId") or xml.text_of(found, "OrgnlInstrId")
-    amount = found.find("{*}OrgnlTxRef/{*}Amt/{*}InstdAmt")
+    amount = found.find("OrgnlTxRef/Amt/InstdAmt")
     return _Level(
         status=xml.text_of(found, "TxSts")[:MAX_CODE],
         **_reason(found),
@@ -253,15 +251,23 @@ def _payment(found):
 
 
 def _reason(found):
-    """Return the first reason code of a level, and all that the bank adds in words."""
-    codes = found.findall("{*}StsRsnInf/{*}Rsn/{*}Cd") or found.findall(
-        "{*}StsRsnInf/{*}Rsn/{*}Prtry"
-    )
-    words = " ".join(info.text or "" for info in found.findall("{*}StsRsnInf/{*}AddtlInf"))
+    """Return the reason code of a level, and all that the bank adds in words.
+
+    Of several codes it is the first; before it comes one that says that the bank has it already.
+    """
+    codes = [
+        xml.text_of(info, "Rsn/Cd") or xml.text_of(info, "Rsn/Prtry")
+        for info in found.iterfind("StsRsnInf")
+    ]
+    words = " ".join(info.text or "" for info in found.iterfind("StsRsnInf/AddtlInf"))
     return {
-        "reason_code": (codes[0].text or "").strip()[:MAX_CODE] if codes else "",
+        "reason_code": next(iter(sorted(filter(None, codes), key=_is_other)), "")[:MAX_CODE],
         "additional_info": " ".join(words.split())[:MAX_INFO],
     }
+
+
+def _is_other(code):
+    return code not in reasons.DUPLICATES
 
 
 def _item(payment, info, group):

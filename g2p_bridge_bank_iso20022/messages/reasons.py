@@ -1,4 +1,7 @@
-"""Status reasons of ISO 20022 (ExternalStatusReason1Code), those that banks use, in plain words."""
+"""Status reasons of ISO 20022 (ExternalStatusReason1Code) that banks use, in plain words."""
+
+#: "had it before": says nothing of what became of it then, so it is no reason to pay anew
+DUPLICATES = frozenset({"AM05", "DUPL", "DU01", "DU02", "DU03", "DU04", "DU05"})
 
 #: code -> a sentence for a person; who shows it may translate it
 SENTENCES = {

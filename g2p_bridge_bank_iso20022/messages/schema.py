@@ -17,7 +17,7 @@ def validate(content, version):
 
     :param bytes content: an own message; one of others is read by :mod:`.xml`
     :param str version: one of VERSIONS
-    :raise MessageError: FF01: what is wrong, by element and line, without any value of the message
+    :raise MessageError: FF01: which element of which payment is wrong, without its value
     """
     schema = _schema(version)
     try:
@@ -26,12 +26,19 @@ def validate(content, version):
         raise MessageError("The message is no well-formed XML.", code="FF01") from error
     if schema.validate(document):
         return
-    wrong = schema.error_log[0]
-    tag = wrong.path.rsplit(":", 1)[-1] if wrong.path else "Document"
     raise MessageError(
-        f"The message is not valid by {version}: {tag} in line {wrong.line} ({wrong.type_name}).",
+        f"The message is not valid by {version}: {_place(document, schema.error_log[0])}.",
         code="FF01",
     )
+
+
+def _place(document, error):
+    """Return which element is wrong, of which payment, and by which rule of the schema."""
+    [element] = document.xpath(error.path)
+    tag = etree.QName(element).localname
+    payment = element.xpath("ancestor::*/*[local-name() = 'PmtId']/*[local-name() = 'EndToEndId']")
+    of_payment = f" of payment {payment[0].text!r:.40}" if payment else ""
+    return f"{tag}{of_payment} ({error.type_name})"
 
 
 @lru_cache
