@@ -36,7 +36,7 @@ class FundingAccount(models.Model):
                 """
                 SELECT closing_balance::text, closing_date FROM g2p_account_statement
                  WHERE account_id = %s AND state IN ('received', 'processed')
-                   AND closing_date IS NOT NULL
+                   AND kind = 'statement' AND closing_date IS NOT NULL
                  ORDER BY closing_date DESC, id DESC LIMIT 1
                 """,
                 self.id,
@@ -46,7 +46,12 @@ class FundingAccount(models.Model):
             return {}
         [(closing, day)] = rows
         [(available,)] = self.env.execute_query(
-            SQL("SELECT (%s::numeric - %s)::text", closing, self._iso20022_committed())
+            SQL(
+                "SELECT (%s::numeric - %s - %s)::text",
+                closing,
+                self._iso20022_committed(),
+                self._iso20022_told_since(day),
+            )
         )
         return {"available": available, "date": day.isoformat()}
 
@@ -60,9 +65,23 @@ class FundingAccount(models.Model):
                   JOIN g2p_disbursement_journal j ON j.envelope_id = e.id
                  CROSS JOIN LATERAL (VALUES (j.target, 1), (j.source, -1)) moves (state, sign)
                  WHERE e.funding_account_id = %s AND e.funds_blocked_reference_number <> ''
-                   AND e.funds_released_at IS NULL AND NOT j.is_withdrawal
+                   AND e.funds_released_at IS NULL
                    AND moves.state = ANY(%s)), 0)
             """,
             self.id,
             list(_COMMITTED),
+        )
+
+    def _iso20022_told_since(self, day):
+        """Return the sum (SQL) of debits that notifications tell of after the last statement."""
+        return SQL(
+            """
+            coalesce((
+                SELECT sum(l.amount) FROM g2p_account_statement s
+                  JOIN g2p_account_statement_line l ON l.statement_id = s.id
+                 WHERE s.account_id = %s AND s.kind <> 'statement' AND l.outcome = 'reconciled'
+                   AND coalesce(l.entry_date, l.value_date) > %s), 0)
+            """,
+            self.id,
+            day,
         )

@@ -138,7 +138,8 @@ class TestFunds(FileBankCase):
         self.assertEqual(second.attention_code, "FUNDS_NOT_AVAILABLE")
         self.assertEqual(len(self.laid_down()), 1)
         self.upload("600,00", day="261125", number="2/1")
-        self.run_jobs(second.action_retry)
+        second._set_resumed()
+        self.run_envelope(second)
         self.assertStates(second, "sent", "sent", "sent")
 
     def test_a_block_is_the_same_for_the_same_key(self):

@@ -1,0 +1,276 @@
+"""A bank by ISO 20022 alone: the bridge, a real SFTP server, and somebody else's bank behind it.
+
+The bank is the package mock-bank. It takes what the SFTP server gets, and lays down what it says
+where that server shows it: neither knows the bridge.
+"""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import requests
+
+from bridge_stack.common import project, venv_python
+from bridge_stack.pbms import Pbms
+from bridge_stack.world import PBMS_GROUP
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+pytestmark = pytest.mark.stack
+
+CURRENCY = "EUR"
+DEADLINE_S = 90
+#: at mock-bank: the debtor, an account of its own that is closed, and one at another bank
+DEBTOR, CLOSED, OTHER = "NL41MOCK0000000001", "NL84MOCK0000000003", "NL30MOCK0000000005"
+BALANCE = Decimal("125000.00")
+
+
+class MockBank:
+    """mock-bank as a process, with the folders of the SFTP server."""
+
+    def __init__(self, out, pickup):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self._process = subprocess.Popen(
+            [
+                *(str(venv_python()), "-m", "mockbank", "--quiet", "--port", str(port)),
+                *("--drop-dir", str(out), "--pickup-dir", str(pickup)),
+                *("--drop-settle-ms", "0", "--drop-interval-ms", "3600000"),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            with contextlib.suppress(requests.ConnectionError):
+                self.call("GET", "/_mock/health")
+                return
+            time.sleep(0.05)
+        raise AssertionError("mock-bank did not start")
+
+    def call(self, method, path, **options):
+        answer = requests.request(method, self.url + path, timeout=30, **options)
+        answer.raise_for_status()
+        return answer.json()
+
+    def take(self):
+        """Have it take what lies in its folder."""
+        return self.call("POST", "/_mock/drop/scan")
+
+    def pass_days(self, days):
+        return self.call("POST", f"/_mock/advance?days={days}")
+
+    def balance(self):
+        return Decimal(self.call("GET", "/_mock/accounts/ACME")["balance"]) / 100
+
+    def stop(self):
+        self._process.terminate()
+        self._process.wait(30)
+
+
+class FileWorld:
+    """Bank, account, program and mapper for files in euro, as an administrator sets them up."""
+
+    def __init__(self, stack, server):
+        self.stack, self.admin = stack, stack.admin
+        settings = server.settings
+        [euro] = self.admin.execute(
+            "res.currency", "search", [("name", "=", CURRENCY)], context={"active_test": False}
+        )
+        self.admin.execute("res.currency", "write", [euro], {"active": True})
+        self.bank_id = self.create(
+            "g2p.sponsor.bank",
+            name="File bank",
+            code="FILEBANK",
+            connector="iso20022",
+            iso20022_transport="sftp",
+            iso20022_out_path="in",
+            iso20022_taken_path="in/processed",
+            iso20022_in_path="out",
+            iso20022_sftp_host=settings["host"],
+            iso20022_sftp_port=settings["port"],
+            iso20022_sftp_user=settings["user"],
+            iso20022_sftp_host_key=settings["host_key"],
+            iso20022_sftp_private_key=settings["private_key"],
+            iso20022_initiating_party_name="Ministry of Social Affairs",
+            iso20022_agent_bic="MOCKNL2A",
+            iso20022_service_level="SEPA",
+            iso20022_funds_policy="execution",
+            has_statement_numbers=False,
+        )
+        self.account_id = self.create(
+            "g2p.funding.account",
+            name="File account",
+            bank_id=self.bank_id,
+            account_number=DEBTOR,
+            currency_id=euro,
+        )
+        mapper_id = self.create("g2p.account.mapper", name="File mapper", provider="local")
+        self.admin.execute(
+            "g2p.account.link",
+            "create",
+            [
+                {
+                    "mapper_id": mapper_id,
+                    "beneficiary_id": f"BEN{number:06d}",
+                    "account_number": CLOSED if number == 2 else OTHER,
+                }
+                for number in range(1, 11)
+            ],
+        )
+        key = stack.create_user("pbms-files", [PBMS_GROUP])
+        self.program_id = self.create(
+            "g2p.benefit.program",
+            name="Paid by files",
+            mnemonic="FILES",
+            funding_account_id=self.account_id,
+            mapper_id=mapper_id,
+        )
+        self.pbms = Pbms(stack, "pbms-files", key, "FILES", 7)
+
+    def create(self, model, **values):
+        return self.admin.execute(model, "create", values)
+
+    def fetch(self):
+        """Have the bank's files fetched as an officer does, by the button."""
+        self.admin.execute("g2p.sponsor.bank", "action_fetch_bank_files", [self.bank_id])
+
+    def files(self, kind):
+        return self.admin.execute(
+            "g2p.bank.file",
+            "search_read",
+            [("bank_id", "=", self.bank_id), ("kind", "=like", f"{kind}%")],
+            ["name", "state", "note", "error_code", "is_tidied", "accepted_count"],
+        )
+
+    def payments(self):
+        found = self.admin.execute(
+            "g2p.disbursement",
+            "search_read",
+            [("program_id", "=", self.program_id)],
+            ["disbursement_id", "state", "amount", "reason_code", "beneficiary_id"],
+            order="id",
+        )
+        return {each["beneficiary_id"]: each for each in found}
+
+    def wait_for(self, what, condition):
+        return self.stack.wait_until(condition, DEADLINE_S, what)
+
+    def wait_for_states(self, expected):
+        def reached():
+            counts = {}
+            for payment in self.payments().values():
+                counts[payment["state"]] = counts.get(payment["state"], 0) + 1
+            return counts == expected
+
+        self.wait_for(f"{expected}, at {self.files('')}", reached)
+
+
+@pytest.fixture
+def server():
+    from odoo.addons.g2p_bridge_bank_iso20022.tests.sftp_process import SftpProcess
+
+    running = SftpProcess()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def bank(server):
+    running = MockBank(server.root / "in", server.root / "out")
+    yield running
+    running.stop()
+
+
+def test_people_are_paid_by_files_and_every_cent_agrees(stack, server, bank):
+    world = FileWorld(stack, server)
+    pbms = world.pbms
+    pbms.draw_amounts(10)
+    pbms.create_envelope("2026-11", CURRENCY, bank_today(bank))
+    pbms.send_disbursements()
+    world.wait_for_states({"sent": 10})
+    [name] = [path.name for path in (server.root / "in").iterdir() if path.is_file()]
+    payments = world.payments()
+    returned = payments["BEN000005"]
+    bank.call(
+        "PATCH",
+        "/_mock/accounts/ACME",
+        json={
+            "behaviour": "return-later",
+            "parameters": {
+                "days": 1, "reason": "AC06", "end_to_end_id": returned["disbursement_id"]
+            },
+        },
+    )
+
+    # pain.001 taken: nine accepted, one refused, for its account is closed
+    bank.take()
+    assert (server.root / "in/processed" / name).exists()
+    world.fetch()
+    world.wait_for_states({"sent": 9, "rejected": 1})
+    assert world.payments()["BEN000002"]["reason_code"] == "AC04"
+    [report] = world.files("pain.002")
+    assert (report["state"], report["accepted_count"]) == ("processed", 9)
+
+    # settled: camt.054 on the day, camt.053 at its end
+    bank.pass_days(4)
+    world.fetch()
+    paid = {"reconciled": 8, "rejected": 1, "reversed": 1}
+    world.wait_for_states(paid)
+    assert world.payments()["BEN000005"]["reason_code"] == "AC06"
+
+    # the bank sends the same again, and nothing moves
+    archived = [path for path in (server.root / "out/archive").iterdir() if "camt" in path.name]
+    assert archived
+    for path in archived:
+        (server.root / "out" / f"again-{path.name}").write_bytes(path.read_bytes())
+    world.fetch()
+    world.wait_for("an empty folder", lambda: not waiting(server))
+    world.wait_for_states(paid)
+
+    # to the cent, at the bank and at the bridge
+    payments = world.payments()
+    by_state = {
+        state: sum(
+            Decimal(str(each["amount"])) for each in payments.values() if each["state"] == state
+        )
+        for state in paid
+    }
+    assert sum(by_state.values()) == pbms.declared_total
+    assert BALANCE - bank.balance() == by_state["reconciled"]
+    status = pbms.status()
+    assert status["number_of_disbursements_reconciled"] == 9
+    assert status["number_of_disbursements_reversed"] == 1
+    envelopes = world.admin.execute(
+        "g2p.disbursement.envelope", "search_read", [("program_id", "=", world.program_id)],
+        ["state"],
+    )
+    assert [each["state"] for each in envelopes] == ["settled"]
+    assert [each for each in world.files("") if each["state"] == "error"] == []
+    assert differences(world, envelopes[0]["id"]) == []
+
+
+def bank_today(bank):
+    from datetime import date
+
+    return date.fromisoformat(bank.call("GET", "/_mock/state")["clock"]["now"][:10])
+
+
+def waiting(server):
+    return [path for path in (server.root / "out").iterdir() if path.is_file()]
+
+
+def differences(world, envelope_id):
+    world.admin.execute("g2p.disbursement.envelope", "action_check_ledger", [envelope_id])
+    return world.admin.execute(
+        "g2p.ledger.difference",
+        "search_read",
+        [("envelope_id", "=", envelope_id), ("is_gone", "=", False)],
+        ["rule", "subject", "expected", "found"],
+    )
