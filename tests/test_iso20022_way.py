@@ -7,19 +7,18 @@ where that server shows it: neither knows the bridge.
 import contextlib
 import socket
 import subprocess
-import sys
 import time
+from datetime import date
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 import requests
 
-from bridge_stack.common import project, venv_python
+from bridge_stack.common import venv_python
 from bridge_stack.pbms import Pbms
 from bridge_stack.world import PBMS_GROUP
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from odoo.addons.g2p_bridge_bank_iso20022.tests.sftp_process import SftpProcess
 
 pytestmark = pytest.mark.stack
 
@@ -174,8 +173,6 @@ class FileWorld:
 
 @pytest.fixture
 def server():
-    from odoo.addons.g2p_bridge_bank_iso20022.tests.sftp_process import SftpProcess
-
     running = SftpProcess()
     yield running
     running.stop()
@@ -252,13 +249,16 @@ def test_people_are_paid_by_files_and_every_cent_agrees(stack, server, bank):
         ["state"],
     )
     assert [each["state"] for each in envelopes] == ["settled"]
-    assert [each for each in world.files("") if each["state"] == "error"] == []
+    # statements of the bank's other customers came along, and stopped nothing
+    bad = [each for each in world.files("") if each["state"] == "error"]
+    assert bad
+    assert {each["error_code"] for each in bad} == {"UNKNOWN_ACCOUNT"}
+    assert not [each for each in bad if "ACME" in each["name"]]
+    assert len(list((server.root / "out/error").iterdir())) == len(bad)
     assert differences(world, envelopes[0]["id"]) == []
 
 
 def bank_today(bank):
-    from datetime import date
-
     return date.fromisoformat(bank.call("GET", "/_mock/state")["clock"]["now"][:10])
 
 
