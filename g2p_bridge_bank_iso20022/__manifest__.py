@@ -6,7 +6,9 @@
     "author": "G2P Bridge contributors",
     "category": "Accounting/Payment",
     "depends": ["g2p_bridge"],
-    "external_dependencies": {"python": ["anyascii", "asyncssh", "lxml", "python-stdnum", "requests", "sepaxml"]},
+    "external_dependencies": {
+        "python": ["anyascii", "asyncssh", "lxml", "python-stdnum", "requests", "sepaxml"]
+    },
     "data": [
         "security/g2p_bank_file_rules.xml",
         "security/ir.model.access.csv",

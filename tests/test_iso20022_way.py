@@ -14,11 +14,11 @@ from decimal import Decimal
 import pytest
 import requests
 
+from odoo.addons.g2p_bridge_bank_iso20022.tests.sftp_process import SftpProcess
+
 from bridge_stack.common import venv_python
 from bridge_stack.pbms import Pbms
 from bridge_stack.world import PBMS_GROUP
-
-from odoo.addons.g2p_bridge_bank_iso20022.tests.sftp_process import SftpProcess
 
 pytestmark = pytest.mark.stack
 
@@ -201,7 +201,9 @@ def test_people_are_paid_by_files_and_every_cent_agrees(stack, server, bank):
         json={
             "behaviour": "return-later",
             "parameters": {
-                "days": 1, "reason": "AC06", "end_to_end_id": returned["disbursement_id"]
+                "days": 1,
+                "reason": "AC06",
+                "end_to_end_id": returned["disbursement_id"],
             },
         },
     )
@@ -231,31 +233,36 @@ def test_people_are_paid_by_files_and_every_cent_agrees(stack, server, bank):
     world.wait_for("an empty folder", lambda: not waiting(server))
     world.wait_for_states(paid)
 
-    # to the cent, at the bank and at the bridge
-    payments = world.payments()
-    by_state = {
-        state: sum(
-            Decimal(str(each["amount"])) for each in payments.values() if each["state"] == state
-        )
-        for state in paid
-    }
-    assert sum(by_state.values()) == pbms.declared_total
-    assert BALANCE - bank.balance() == by_state["reconciled"]
-    status = pbms.status()
-    assert status["number_of_disbursements_reconciled"] == 9
-    assert status["number_of_disbursements_reversed"] == 1
-    envelopes = world.admin.execute(
-        "g2p.disbursement.envelope", "search_read", [("program_id", "=", world.program_id)],
-        ["state"],
-    )
-    assert [each["state"] for each in envelopes] == ["settled"]
+    assert_every_cent_agrees(world, bank, paid)
     # statements of the bank's other customers came along, and stopped nothing
     bad = [each for each in world.files("") if each["state"] == "error"]
     assert bad
     assert {each["error_code"] for each in bad} == {"UNKNOWN_ACCOUNT"}
     assert not [each for each in bad if "ACME" in each["name"]]
     assert len(list((server.root / "out/error").iterdir())) == len(bad)
-    assert differences(world, envelopes[0]["id"]) == []
+
+
+def assert_every_cent_agrees(world, bank, paid):
+    """Bank, bridge and program say the same, and the bridge's own check finds nothing."""
+    payments, status = world.payments(), world.pbms.status()
+    by_state = {
+        state: sum(
+            Decimal(str(each["amount"])) for each in payments.values() if each["state"] == state
+        )
+        for state in paid
+    }
+    assert sum(by_state.values()) == world.pbms.declared_total
+    assert BALANCE - bank.balance() == by_state["reconciled"]
+    assert status["number_of_disbursements_reconciled"] == 9
+    assert status["number_of_disbursements_reversed"] == 1
+    [envelope] = world.admin.execute(
+        "g2p.disbursement.envelope",
+        "search_read",
+        [("program_id", "=", world.program_id)],
+        ["state"],
+    )
+    assert envelope["state"] == "settled"
+    assert differences(world, envelope["id"]) == []
 
 
 def bank_today(bank):

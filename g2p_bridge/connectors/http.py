@@ -123,9 +123,7 @@ def _leave_as_it_is(request):
     return request
 
 
-def send(
-    session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES, parse=None, masked=None
-):
+def send(session, request, *, timeout_s, safe, max_bytes=MAX_ANSWER_BYTES, parse=None, masked=None):
     """Send one request and return the JSON of its answer; a failure says what is known of it.
 
     Redirects are not followed and TLS certificates are always verified. The whole call takes no

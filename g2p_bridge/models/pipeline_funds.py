@@ -333,9 +333,7 @@ class DisbursementEnvelope(models.Model):
         """
         calls = self.env["g2p.bank.call"]
         for block in self._open_block_calls():
-            call = calls._start(
-                "block_funds", block.idempotency_key, self, reopen=self._reopened()
-            )
+            call = calls._start("block_funds", block.idempotency_key, self, reopen=self._reopened())
             known = calls._known(call)
             if known["state"] == "answered":
                 return known["answer"]["reference"]

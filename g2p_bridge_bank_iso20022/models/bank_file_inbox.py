@@ -114,7 +114,7 @@ class SponsorBank(models.Model):
     def _fetch_one(self, transport, remote, limit):
         """Store one file; one that cannot be fetched stops no other."""
         try:
-            content = transport.read(remote, limit)
+            content = transport.fetch(remote, limit)
         except BankUnavailable:
             raise  # the others cannot be reached either
         except BankError as error:
@@ -137,9 +137,7 @@ class SponsorBank(models.Model):
                 "kind": "unreadable",
             }
         )
-        file._set_error(
-            error.code, str(error), self.env._("Have the bank send it in parts.")
-        )
+        file._set_error(error.code, str(error), self.env._("Have the bank send it in parts."))
         file._enqueue_tidy()
 
 
@@ -175,9 +173,7 @@ class BankFile(models.Model):
             }
         )
         # the field makes Odoo ask for its group before it hands out the file
-        attachment.write(
-            {"res_model": self._name, "res_field": "attachment_id", "res_id": file.id}
-        )
+        attachment.write({"res_model": self._name, "res_field": "attachment_id", "res_id": file.id})
         file._enqueue_process()
         return file
 

@@ -1,4 +1,4 @@
-"""What a file of the bank says, booked: statements by their door, status reports by the API's way."""
+"""What a file of the bank says, booked: statements by their door, reports by the API's way."""
 
 from decimal import Decimal
 
@@ -197,7 +197,8 @@ class BankFile(models.Model):
         amounts = dict(
             self.env.execute_query(
                 SQL(
-                    "SELECT disbursement_id, amount::text FROM g2p_disbursement WHERE batch_id = %s",
+                    "SELECT disbursement_id, amount::text FROM g2p_disbursement"
+                    " WHERE batch_id = %s",
                     batch.id,
                 )
             )

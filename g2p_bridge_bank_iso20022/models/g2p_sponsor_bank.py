@@ -203,15 +203,12 @@ class SponsorBank(models.Model):
 
     @api.constrains("iso20022_sftp_host_key")
     def _check_iso20022_host_key(self):
-        for bank in self.filtered("iso20022_sftp_host_key"):
-            try:
-                asyncssh.import_public_key(bank.iso20022_sftp_host_key)
-            except (asyncssh.KeyImportError, ValueError):
-                raise ValidationError(
-                    self.env._(
-                        "The host key cannot be read. It is one line such as: ssh-ed25519 AAAA..."
-                    )
-                ) from None
+        if not all(map(_is_public_key, self.filtered("iso20022_sftp_host_key"))):
+            raise ValidationError(
+                self.env._(
+                    "The host key cannot be read. It is one line such as: ssh-ed25519 AAAA..."
+                )
+            )
 
     @api.constrains("iso20022_post_url", "iso20022_fetch_url")
     def _check_iso20022_urls(self):
@@ -296,8 +293,19 @@ def _is_usable(url):
     try:
         parts = urlsplit(url)
         has_user = parts.username is not None or parts.password is not None
-        return bool(parts.hostname) and not has_user and parts.scheme in ("https", "http") and (
-            not http.is_plain(url)
+        return (
+            bool(parts.hostname)
+            and not has_user
+            and parts.scheme in ("https", "http")
+            and (not http.is_plain(url))
         )
     except ValueError:
         return False
+
+
+def _is_public_key(bank):
+    try:
+        asyncssh.import_public_key(bank.iso20022_sftp_host_key)
+    except (asyncssh.KeyImportError, ValueError):
+        return False
+    return True

@@ -1,1 +1,8 @@
-from . import test_inbox, test_pain001, test_pain002, test_pain_mock_bank, test_paying, test_transport
+from . import (
+    test_inbox,
+    test_pain001,
+    test_pain002,
+    test_pain_mock_bank,
+    test_paying,
+    test_transport,
+)

@@ -36,9 +36,7 @@ def report(message_id, *items, status="", code="", own_id="R1"):
     """Return a pain.002 as bytes."""
     group = f"<GrpSts>{status}</GrpSts>{reason(code)}" if status else ""
     inner = ITEMS.format(message_id=message_id, items="".join(items)) if items else ""
-    return REPORT.format(
-        own_id=own_id, message_id=message_id, group=group, items=inner
-    ).encode()
+    return REPORT.format(own_id=own_id, message_id=message_id, group=group, items=inner).encode()
 
 
 class FileBankCase(PipelineCase):

@@ -57,7 +57,7 @@ class Files(asyncssh.SFTPServer):
             raise asyncssh.SFTPPermissionDenied("no")
         return super().open(path, pflags, attrs)
 
-    def posix_rename(self, oldpath, newpath):
+    def posix_rename(self, oldpath, newpath):  # pylint: disable=missing-return  # it has none
         fault = self._meets(
             "die_before_rename", "die_after_rename", "refuse_rename", "refuse_rename_done"
         )

@@ -68,9 +68,7 @@ class TestStatusReports(FileBankCase):
         self.bank_says(status="ACCP", own_id="R1")
         self.bank_says(item(self.ids[0], "RJCT", "AC06"), status="PART", own_id="R2")
         self.assertStates(self.envelope, "rejected", "sent", "sent")
-        text = statement_text(
-            DEBTOR, [entry("D", 100, self.ids[1])], currency="EUR", day="261125"
-        )
+        text = statement_text(DEBTOR, [entry("D", 100, self.ids[1])], currency="EUR", day="261125")
         self.bank_lays_down("s.sta", text.encode())
         self.fetch()
         self.assertStates(self.envelope, "rejected", "reconciled", "sent")

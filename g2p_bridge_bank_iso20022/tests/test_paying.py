@@ -54,7 +54,7 @@ class TestPaying(FileBankCase):
         with mock.patch.object(FolderTransport, "send", _done_then_unknown):
             self.run_envelope(envelope)
         self.assertStates(envelope, "unknown", "unknown", "unknown")
-        [(name, content)] = self.laid_down().items()
+        [name] = self.laid_down()
         (self.root / "in" / name).rename(self.root / "in/taken" / name)
         self.run_jobs(envelope.batch_ids._enqueue_disburse)
         self.assertStates(envelope, "sent", "sent", "sent")
@@ -118,9 +118,7 @@ class TestFunds(FileBankCase):
         text = statement_text(
             DEBTOR, [], opening=closing, currency="EUR", day=day, number=number
         ).encode()
-        self.run_jobs(
-            lambda: self.env["g2p.account.statement"]._upload(text, "s.sta", self.bank)
-        )
+        self.run_jobs(lambda: self.env["g2p.account.statement"]._upload(text, "s.sta", self.bank))
 
     def test_without_a_statement_nothing_is_paid(self):
         envelope = self.ready_envelope()
@@ -144,9 +142,7 @@ class TestFunds(FileBankCase):
 
     def test_a_block_is_the_same_for_the_same_key(self):
         connector, account = self.bank._get_connector(), self.account._to_debtor_account()
-        account = dataclasses.replace(
-            account, options={"iso20022": {"funds_policy": "execution"}}
-        )
+        account = dataclasses.replace(account, options={"iso20022": {"funds_policy": "execution"}})
         one, again, other = (connector.block_funds(account, 1, key) for key in ("a", "a", "b"))
         self.assertEqual(one, again)
         self.assertNotEqual(one, other)
@@ -176,9 +172,7 @@ class TestConnector(FileBankCase):
             ("sftp", True, (False, True)),
             ("https", True, (False, True)),
         ):
-            self.bank.write(
-                {"iso20022_transport": transport, "iso20022_refuses_repeats": repeats}
-            )
+            self.bank.write({"iso20022_transport": transport, "iso20022_refuses_repeats": repeats})
             can = self.bank._capabilities()
             with self.subTest(transport=transport, repeats=repeats):
                 self.assertEqual((can.supports_inquiry, can.honours_idempotency_key), expected)

@@ -100,13 +100,13 @@ class FileTransportRules:
         path.write_bytes(b"12345")
         [file] = self.list_new()
         with open_transport(self.settings) as transport:
-            self.assertEqual(transport.read(file, 5), b"12345")
+            self.assertEqual(transport.fetch(file, 5), b"12345")
             with self.assertRaises(BankRejected):
-                transport.read(file, 4)
+                transport.fetch(file, 4)
             path.write_bytes(b"1234567")
-            self.assertIsNone(transport.read(file, 100))
+            self.assertIsNone(transport.fetch(file, 100))
             path.unlink()
-            self.assertIsNone(transport.read(file, 100))
+            self.assertIsNone(transport.fetch(file, 100))
 
     def test_what_was_read_is_moved_once_and_a_newer_file_is_left(self):
         path = self.root / "out/a.xml"
@@ -168,7 +168,7 @@ class TestFolderTransport(FileTransportRules, BaseCase):
         with open_transport(self.settings) as transport:
             file = RemoteFile(name="link.xml", size=6, modified=0)
             with self.assertRaises(BankUnavailable):
-                transport.read(file, 100)
+                transport.fetch(file, 100)
         self.assertEqual([path.name for path in outside.iterdir()], ["secret.xml"])
 
     def test_where_no_file_can_be_written_nothing_is_sent(self):

@@ -61,8 +61,10 @@ class RemoteFile:
 
 def is_finished(name):
     """Say whether a name is one under which whole files lie."""
-    return bool(name) and len(name) <= MAX_NAME and not (
-        _UNFINISHED.search(name) or _CONTROL.search(name)
+    return (
+        bool(name)
+        and len(name) <= MAX_NAME
+        and not (_UNFINISHED.search(name) or _CONTROL.search(name))
     )
 
 
@@ -168,7 +170,7 @@ class FileTransport:
             raise _unavailable(error) from error
         return sorted(found, key=lambda file: (file.modified, file.name))[:MAX_FILES]
 
-    def read(self, file, max_bytes):
+    def fetch(self, file, max_bytes):
         """Return a file's bytes, or None where it changed or went away since it was listed.
 
         :raise BankUnavailable: nobody answers, or it may not be read

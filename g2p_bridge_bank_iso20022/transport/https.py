@@ -80,7 +80,7 @@ class HttpsTransport:
             for name, part in self._fetched.items()
         ]
 
-    def read(self, file, max_bytes):
+    def fetch(self, file, max_bytes):
         """Return what :meth:`list_new` fetched."""
         if file.size > max_bytes:
             raise BankRejected(f"It is longer than {max_bytes} bytes.", code="FILE_TOO_LONG")

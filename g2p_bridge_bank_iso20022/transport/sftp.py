@@ -78,7 +78,9 @@ class SftpTransport(FileTransport):
             raise BankUnavailable("The bank's form has no host key.", code="HOST_KEY_MISSING")
         try:
             host_key = asyncssh.import_public_key(settings.host_key)
-            keys = [asyncssh.import_private_key(settings.private_key)] if settings.private_key else []
+            keys = (
+                [asyncssh.import_private_key(settings.private_key)] if settings.private_key else []
+            )
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError):
             # what the library says might show a part of the key
             raise BankUnavailable(
