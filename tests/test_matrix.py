@@ -68,6 +68,7 @@ MODELS = {
     "g2p.bank.call": ONLY_READ,
     "g2p.account.statement": ONLY_READ,
     "g2p.account.statement.line": ONLY_READ,
+    "g2p.bank.file": ONLY_READ,
     "g2p.bank.health": ONLY_READ,
     "g2p.envelope.approval": ONLY_READ,
     "g2p.ledger.difference": ONLY_READ,
@@ -136,7 +137,10 @@ FIELDS = {
     ("g2p.funding.account", "account_number"): SEES_ACCOUNTS,
     ("g2p.account.statement", "attachment_id"): SEES_ACCOUNTS,
     ("g2p.account.statement.line", "narrative"): SEES_ACCOUNTS,
+    ("g2p.bank.file", "attachment_id"): SEES_ACCOUNTS,
     ("g2p.sponsor.bank", "secret"): NOBODY,
+    ("g2p.sponsor.bank", "iso20022_sftp_password"): NOBODY,
+    ("g2p.sponsor.bank", "iso20022_sftp_private_key"): NOBODY,
     ("g2p.account.mapper", "secret"): NOBODY,
     ("g2p.webhook", "secret"): NOBODY,
     ("g2p.webhook", "old_secret"): NOBODY,
@@ -230,6 +234,15 @@ result = made
 _MAKE_RECORDS = """
 envelope = env["g2p.disbursement.envelope"].search([], limit=1, order="id desc")
 envelope._keep_approval()
+file = env["g2p.bank.file"].create(
+    {
+        "name": "made for a test", "bank_id": envelope.bank_id.id, "kind": "unreadable",
+        "content_sha256": f"matrix {envelope.id}", "state": "error", "is_tidied": True,
+    }
+)
+content = env["ir.attachment"].create({"name": "x", "raw": b"for ACC1234567890"})
+file.attachment_id = content
+content.write({"res_model": file._name, "res_field": "attachment_id", "res_id": file.id})
 env["g2p.ledger.difference"].create(
     {"rule": "STATES_DIFFER", "envelope_id": envelope.id, "company_id": envelope.company_id.id}
 )

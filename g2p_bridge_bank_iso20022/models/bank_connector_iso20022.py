@@ -108,6 +108,8 @@ class Iso20022Connector(models.AbstractModel):
     @api.private
     def inquire_payments(self, account, idempotency_key, payments):
         """Look where the file lies; what nobody can see is UNSEEN, never NOT_FOUND."""
+        if orders.transport_settings(account).kind == HTTPS:
+            raise self._not_implemented("inquire_payments")
         order = orders.prepare(account, payments, idempotency_key)
         found = _FOUND.get(orders.find(account, order), UNSEEN)
         return [
