@@ -1,4 +1,5 @@
 from . import (
+    test_https,
     test_inbox,
     test_pain001,
     test_pain002,
