@@ -1,4 +1,5 @@
 from . import (
+    test_contract,
     test_https,
     test_inbox,
     test_pain001,
