@@ -45,7 +45,7 @@ class SponsorBank(models.Model):
                 identity_key=f"fetch_bank_files:{bank.id}",
                 channel=bank._job_channel(),
                 description=self.env._("Fetch files of %s", bank.name),
-                max_retries=1,  # the cron asks again
+                max_retries=5,  # of races only: the cron asks again
             )._fetch_bank_files()
 
     @api.private

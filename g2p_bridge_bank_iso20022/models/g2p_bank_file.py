@@ -42,7 +42,9 @@ class BankFile(models.Model):
     company_id = fields.Many2one(related="bank_id.company_id", store=True, index=True)
     kind = fields.Selection(KINDS, required=True, readonly=True)
     message_type = fields.Char(readonly=True, help="Of an XML file, such as camt.053.001.08.")
-    message_id = fields.Char(readonly=True, index="btree_not_null", help="The bank's own id of it.")
+    message_id = fields.Char(
+        string="Message ID", readonly=True, index="btree_not_null", help="The bank's own id of it."
+    )
     content_sha256 = fields.Char(string="SHA-256", required=True, readonly=True)
     size = fields.Integer(string="Bytes", readonly=True)
     state = fields.Selection(
@@ -61,7 +63,9 @@ class BankFile(models.Model):
     error_code = fields.Char(readonly=True)
     note = fields.Char(string="What came of it", readonly=True)
     hint = fields.Char(string="What to do", readonly=True)
-    received_at = fields.Datetime(required=True, readonly=True, default=fields.Datetime.now)
+    received_at = fields.Datetime(
+        string="Received", required=True, readonly=True, default=fields.Datetime.now
+    )
     seen_count = fields.Integer(
         string="Times seen", readonly=True, default=1, help="How often the bank sent it."
     )
