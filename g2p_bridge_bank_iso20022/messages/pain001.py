@@ -186,7 +186,15 @@ def _identities(order):
         yield not value or charset.is_reference(value, MAX_ID), f"{setting} must be at most 35x"
     for kind in (MOBILE_WALLET, EMAIL_WALLET):
         yield _CODE.fullmatch(order.proxies.get(kind, "")), f"proxy code of a {kind} is missing"
-    identification.account_id(order.debtor_account, order.charset)
+    yield _is_account(order), "funding account is no number that the bank takes"
+
+
+def _is_account(order):
+    try:
+        identification.account_id(order.debtor_account, order.charset)
+    except MessageError:
+        return False
+    return True
 
 
 def _group_header(order, totals):
