@@ -451,10 +451,6 @@ def test_bad_rows_are_named(world, client, cycle):
     assert caught.value.sentence.startswith("Some rows are wrong")
 
 
-@pytest.mark.skipif(
-    "correct_disbursements" not in {method.name for method in facade_methods()},
-    reason="the bridge of this checkout takes no corrections",
-)
 def test_who_was_not_paid_is_named_and_corrected_once(new_world, cycle):
     world = new_world()
     world.link(["BEN000001", "BEN000003"])
