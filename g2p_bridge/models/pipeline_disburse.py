@@ -256,9 +256,11 @@ class DisbursementBatch(models.Model):
         )
         return f"initiate_payment:{self.name}:{digest[:16]}"
 
-    def _send_to_bank(self, call):
+    def _send_to_bank(self, call, is_perhaps_taken=False):
         """Make the payment call and keep its answer before anyone acts on it.
 
+        :param bool is_perhaps_taken: the bank may have the batch from an earlier call; that it
+            refuses this one (a key that has ended, say) then tells nothing of that one
         :return: dict of ``reference`` and ``rejected``: list of [end-to-end id, code]
         """
         payments = self._prepare_payments()
@@ -266,12 +268,20 @@ class DisbursementBatch(models.Model):
         account = envelope.funding_account_id._to_debtor_account()
 
         def send():
-            answer = connector.initiate_payment(
-                account,
-                envelope.funds_blocked_reference_number or "",
-                payments,
-                call.idempotency_key,
-            )
+            try:
+                answer = connector.initiate_payment(
+                    account,
+                    envelope.funds_blocked_reference_number or "",
+                    payments,
+                    call.idempotency_key,
+                )
+            except BankRejected as error:
+                if not is_perhaps_taken:
+                    raise
+                raise BankOutcomeUnknown(
+                    self.env._("The bank refused the repeat of a call that it may have taken."),
+                    code=error.code,
+                ) from error
             kept = _kept_acknowledgement(answer)
             return kept, kept
 
@@ -293,7 +303,7 @@ class DisbursementBatch(models.Model):
         if can.supports_inquiry:
             return self._inquire(call)
         if can.honours_idempotency_key:
-            return self._send_again(call)
+            return self._send_again(call, is_perhaps_taken=True)
         raise BankOutcomeUnknown(
             self.env._("The bank did not answer, and has no way to ask what became of the batch."),
             code=known["error_code"] or "NO_ANSWER",
@@ -320,7 +330,7 @@ class DisbursementBatch(models.Model):
             by_status[status.status].append(status)
         if len(statuses) == len(payments) and set(by_status) == {NOT_FOUND}:
             if self.bank_id._capabilities().honours_idempotency_key:
-                return self._send_again(call)
+                return self._send_again(call, is_perhaps_taken=False)
             raise BankOutcomeUnknown(
                 self.env._("The bank has not got the batch yet; it may still be on its way."),
                 code="NOT_FOUND",
@@ -341,9 +351,10 @@ class DisbursementBatch(models.Model):
             self.env._("The bank has a part of the batch only."), code="PARTLY_FOUND"
         )
 
-    def _send_again(self, call):
+    def _send_again(self, call, is_perhaps_taken):
         """Send the same batch under the same key, which the bank honours.
 
+        :param bool is_perhaps_taken: nobody has said that the bank does not have it
         :raise BankOutcomeUnknown: it is no longer what was approved
         """
         if not self._is_as_approved():
@@ -357,7 +368,7 @@ class DisbursementBatch(models.Model):
             self,
             reopen=("started", "unknown", "unavailable"),
         )
-        return self._send_to_bank(again) if again.is_new else self._recall(again)
+        return self._send_to_bank(again, is_perhaps_taken) if again.is_new else self._recall(again)
 
     def _prepare_payments(self):
         """Return the batch's payments as the connector takes them, in the order they came."""

@@ -446,6 +446,28 @@ class TestDisburseFunds(PipelineCase):
         self.assertEqual(self.fake.call_count("initiate_payment"), 1)
         self.assertNothingTwice()
 
+    def test_a_refused_repeat_of_a_batch_that_may_have_been_taken_rejects_nobody(self):
+        self.fake.supports_inquiry = False
+        batch = self.batch()
+        refused = BankRejected("the key of the API has ended", code="HTTP_403")
+        self.fake.script("initiate_payment", DoneThen(NO_ANSWER), refused)
+        self.send(batch)
+        self.send(batch)
+        self.assertEqual(batch.state, "unknown")
+        self.assertStates(batch.envelope_id, "unknown", "unknown")
+        self.send(batch)  # the bank takes calls again, and knows the key
+        self.assertEqual(batch.state, "acknowledged")
+        self.assertNothingTwice()
+
+    def test_a_batch_that_the_bank_surely_never_got_and_then_refuses_is_rejected(self):
+        batch = self.batch()
+        refused = BankRejected("no such account", code="HTTP_422")
+        self.fake.script("initiate_payment", NO_ANSWER, refused)
+        self.send(batch)
+        self.send(batch)  # asked: it has nothing of it
+        self.assertEqual(batch.state, "rejected")
+        self.assertStates(batch.envelope_id, "rejected", "rejected")
+
     def test_what_the_bank_surely_never_got_is_sent_again_under_the_same_key(self):
         batch = self.batch()
         self.fake.script("initiate_payment", NO_ANSWER)
