@@ -1,7 +1,7 @@
 {
     "name": "G2P Bridge",
     "summary": "Pays benefits of government programs through sponsor banks, and reconciles them",
-    "version": "19.0.1.3.0",
+    "version": "19.0.1.4.0",
     "license": "LGPL-3",
     "author": "G2P Bridge contributors",
     "category": "Accounting/Payment",

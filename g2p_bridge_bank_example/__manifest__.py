@@ -1,7 +1,7 @@
 {
     "name": "G2P Bridge Example Bank",
     "summary": "Connector to the example bank, and the example bank itself (a test double)",
-    "version": "19.0.1.3.0",
+    "version": "19.0.1.4.0",
     "license": "LGPL-3",
     "author": "G2P Bridge contributors",
     "category": "Accounting/Payment",

@@ -11,7 +11,6 @@ from decimal import Decimal
 
 import pytest
 from lossy_proxy import LossyProxy
-from test_docs import facade_methods
 
 import g2p_bridge_client as package
 from bridge_stack.common import project

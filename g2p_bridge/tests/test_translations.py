@@ -8,7 +8,7 @@ from odoo.modules import get_module_path
 from odoo.tests import TransactionCase, tagged
 from odoo.tools.translate import trans_export
 
-ADDONS = ("g2p_bridge", "g2p_bridge_bank_example")
+ADDONS = ("g2p_bridge", "g2p_bridge_bank_example", "g2p_bridge_bank_iso20022")
 LANGUAGES = ("ar", "es", "fr")
 #: what a translation has to hand through: %s, %(name)s, %d, %%
 _PLACEHOLDER = re.compile(r"%(?:\([a-z_]+\))?[sdf%]|\{\w*\}")

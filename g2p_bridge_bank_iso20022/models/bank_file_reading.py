@@ -14,10 +14,9 @@ from odoo.addons.queue_job.exception import RetryableJobError
 
 from ..messages import pain001, pain002
 from ..messages.errors import MessageError
+from ..messages.reasons import DUPLICATES
 
 _STATEMENTS = ("camt.052", "camt.053", "camt.054", "mt940")
-#: "you sent that before": says nothing of what was sent before (ISO external status reasons)
-DUPLICATES = frozenset({"AM05", "DUPL", "DU01", "DU02", "DU03", "DU04", "DU05"})
 #: payments that a message in the chatter names
 _NAMED = 10
 
@@ -205,7 +204,7 @@ class BankFile(models.Model):
         )
         items = {item.end_to_end_id: item for item in report.items}
         rows = []
-        doubtful = sorted(set(items) - set(amounts))
+        doubtful = sorted(set(items) - set(amounts)) + ["NOTPROVIDED"] * report.unidentified_count
         for name, amount in amounts.items():
             item = items.get(name)
             if item is None and report.default_status is None:
@@ -259,8 +258,12 @@ class BankFile(models.Model):
 
 
 def _is_doubtful(item, amount):
-    """Say whether a status is none to act on: of another amount, or refused as a repeat."""
-    if item.amount is not None and item.amount != Decimal(amount):
+    """Say whether a status is none to act on.
+
+    It is of another amount, another status of the report says the contrary, or it is refused as a
+    repeat.
+    """
+    if item.is_contradicted or (item.amount is not None and item.amount != Decimal(amount)):
         return True
     return item.status == REJECTED and item.reason_code in DUPLICATES
 

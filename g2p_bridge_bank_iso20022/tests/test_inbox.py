@@ -64,6 +64,24 @@ class TestStatusReports(FileBankCase):
         self.assertEqual(file.state, "error")
         self.assertStates(self.envelope, "sent", "sent", "sent")
 
+    def test_a_payment_that_is_called_paid_and_refused_is_left_and_told(self):
+        first, second, _third = self.ids
+        file = self.bank_says(
+            item(first, "ACSC"), item(first, "RJCT", "AC04"), item(second, "ACCP"), status="PART"
+        )
+        self.assertEqual((file.state, file.error_code), ("error", "STATUS_CONTRADICTS"))
+        self.assertEqual((file.accepted_count, file.contradicted_count), (1, 1))
+        self.assertIn(first, file.note)
+        self.assertStates(self.envelope, "sent", "sent", "sent")
+
+    def test_a_refusal_that_names_no_payment_is_told(self):
+        file = self.bank_says(
+            item("NOTPROVIDED", "RJCT", "AC04"), item(self.ids[0], "ACCP"), status="PART"
+        )
+        self.assertEqual((file.state, file.error_code), ("error", "STATUS_CONTRADICTS"))
+        self.assertEqual((file.accepted_count, file.contradicted_count), (1, 1))
+        self.assertStates(self.envelope, "sent", "sent", "sent")
+
     def test_a_late_rejection_counts_and_one_after_the_statement_does_not(self):
         self.bank_says(status="ACCP", own_id="R1")
         self.bank_says(item(self.ids[0], "RJCT", "AC06"), status="PART", own_id="R2")
