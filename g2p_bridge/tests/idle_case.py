@@ -83,8 +83,10 @@ SETTLED = (
     """,
     """
     INSERT INTO g2p_account_statement (
-        name, account_id, bank_id, company_id, statement_number, state, content_sha256, position)
-    SELECT 'OLD' || n, %(account)s, %(bank)s, %(company)s, n, 'processed', 'OLD' || n, 1
+        name, account_id, bank_id, company_id, statement_number, state, kind, content_sha256,
+        position)
+    SELECT 'OLD' || n, %(account)s, %(bank)s, %(company)s, n, 'processed', 'statement',
+           'OLD' || n, 1
       FROM generate_series(1, %(count)s) n
     """,
     """
