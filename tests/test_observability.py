@@ -44,6 +44,9 @@ def observed(request):
         environment={"G2P_BRIDGE_LOG_FORMAT": "json", "G2P_BRIDGE_METRICS_TOKEN": TOKEN},
         server_wide=["g2p_bridge"],
     ) as running:
+        with running.postgres.cursor(running.db) as cursor:
+            # the database is a copy of one that may be older than what counts as late
+            cursor.execute("UPDATE ir_cron SET nextcall = now() AT TIME ZONE 'UTC'")
         yield running
         running.keep_logs = bool(request.session.testsfailed)
 

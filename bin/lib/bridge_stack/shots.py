@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import pypdfium2
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 _WIDE = (1440, 900)
 _PHONE = (390, 844)
@@ -312,6 +314,22 @@ SHOTS = [
         domain=[["mnemonic", "=", "PENSION"]],
         user="admin",
     ),
+    Shot(name="webhooks", action="g2p_bridge.g2p_webhook_action", user="admin"),
+    Shot(name="webhook", action="g2p_bridge.g2p_webhook_action", model="g2p.webhook", user="admin"),
+    Shot(
+        name="trusted-key",
+        action="g2p_bridge.g2p_trusted_key_action",
+        model="g2p.trusted.key",
+        user="admin",
+    ),
+    Shot(
+        name="bank-iso20022",
+        action="g2p_bridge.g2p_sponsor_bank_action",
+        model="g2p.sponsor.bank",
+        domain=[["connector", "=", "iso20022"]],
+        user="admin",
+    ),
+    Shot(name="bank-files", action="g2p_bridge_bank_iso20022.g2p_bank_file_action"),
 ]
 
 
@@ -319,6 +337,47 @@ def prepare(stack):
     """Give the demo's database what the pictures need beside its data."""
     _add_arabic_officer(stack.admin)
     _upload_statement(stack.rpc("officer", "officer"))
+    _add_connections(stack.admin)
+
+
+def _add_connections(admin):
+    """Add what else may be connected: a receiver of events, a signer of messages, a file bank."""
+    [program] = admin.execute("g2p.benefit.program", "search", [["mnemonic", "=", "PENSION"]])
+    admin.execute(
+        "g2p.webhook",
+        "create",
+        {"program_id": program, "base_url": "http://localhost:9/g2p-events", "is_paused": True},
+    )
+    group = [["module", "=", "g2p_bridge"], ["name", "=", "group_pbms_api"]]
+    [group_id] = admin.execute("ir.model.data", "search_read", group, ["res_id"])
+    user = admin.execute(
+        "res.users",
+        "create",
+        {
+            "name": "Program system",
+            "login": "shown-pbms",
+            "group_ids": [(6, 0, [group_id["res_id"]])],
+        },
+        context={"no_reset_password": True},
+    )
+    key = rsa.generate_private_key(65537, 2048).public_key()
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    values = {"sender_id": "pbms", "api_user_id": user, "public_key": pem}
+    admin.execute("g2p.trusted.key", "create", values)
+    admin.execute(
+        "g2p.sponsor.bank",
+        "create",
+        {
+            "name": "Cooperative Bank",
+            "code": "COOP",
+            "connector": "iso20022",
+            "iso20022_transport": "folder",
+            "iso20022_out_path": "coop/to-bank",
+            "iso20022_in_path": "coop/from-bank",
+            "iso20022_initiating_party_name": "Ministry of Social Affairs",
+            "iso20022_agent_bic": "BANKXX22",
+        },
+    )
 
 
 def _add_arabic_officer(admin):
