@@ -33,10 +33,7 @@ class AccountStatement(models.Model):
         :param SQL lines: condition on those entries, as ``l``
         """
         self.env.flush_all()
-        account = self.account_id
-        if not self.search_count(
-            [("account_id", "=", account.id), ("kind", "!=", "statement")], limit=1
-        ):
+        if not self._is_told_ahead():
             return
         touched = SQL(
             "(SELECT DISTINCT l.matched_disbursement_id AS payment_id"
@@ -53,6 +50,11 @@ class AccountStatement(models.Model):
             # two slices at once: one of them starts over, which is no error
             self.env.cr.execute(step, log_exceptions=False)
         self.env.invalidate_all()
+
+    def _is_told_ahead(self):
+        """Say whether the bank tells of this account's entries ahead of its statements."""
+        mine = [("account_id", "=", self.account_id.id), ("kind", "!=", "statement")]
+        return bool(self.search_count(mine, limit=1))
 
     def _note_unmatched(self, lines):
         """Return the SQL that notes what was told ahead and is of no payment of ours."""
@@ -169,11 +171,18 @@ class AccountStatement(models.Model):
         parts, or after them. All of a batch, or nothing.
         """
         self.env.flush_all()
+        if not self._is_told_ahead():
+            return
+        # first by itself, of its own index: from the statements on it would read all their entries
         rows = self.env.execute_query(
             SQL(
                 """
+                WITH o AS MATERIALIZED (
+                    SELECT id, statement_id, batch_reference FROM g2p_account_statement_line
+                     WHERE outcome = 'error' AND NOT is_handled
+                       AND matched_disbursement_id IS NULL AND batch_reference IS NOT NULL)
                 SELECT DISTINCT ON (o.id) o.id, o.statement_id, n.statement_id, o.batch_reference
-                  FROM g2p_account_statement_line o
+                  FROM o
                   JOIN g2p_account_statement s ON s.id = o.statement_id
                   JOIN g2p_account_statement_line n
                        ON n.batch_reference = o.batch_reference AND n.is_unconfirmed
@@ -181,8 +190,6 @@ class AccountStatement(models.Model):
                        ON ns.id = n.statement_id AND ns.account_id = s.account_id
                  WHERE s.account_id = %s AND s.kind = 'statement'
                    AND s.state IN ('received', 'processed')
-                   AND o.outcome = 'error' AND NOT o.is_handled
-                   AND o.matched_disbursement_id IS NULL
                  ORDER BY o.id, n.statement_id
                 """,
                 self.account_id.id,
