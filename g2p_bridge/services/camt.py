@@ -20,7 +20,7 @@ from lxml import etree
 
 from ..connectors.dto import NOTIFICATION, REPORT, STATEMENT, PackedEntries, Statement
 from ..connectors.errors import StatementInvalid
-from .mt940 import MAX_ENTRIES, page_number
+from .mt940 import MAX_ENTRIES, group_pages, page_number
 
 #: an entry takes some 700 bytes, five times as many as one of MT940
 MAX_BYTES = 256 * 1024 * 1024
@@ -188,7 +188,7 @@ def parse(content):
         raise StatementInvalid(f"Line {error.lineno or 1}: the XML is not well-formed.") from None
     if not reader.pages:
         raise StatementInvalid(f"The file holds no camt.053, camt.054 or camt.052{_what(document)}")
-    return [_join(group) for group in _group(reader.pages)]
+    return [_join(group) for group in group_pages(reader.pages, _continues)]
 
 
 # -- bytes ------------------------------------------------------------------------------------
@@ -778,17 +778,6 @@ def _check_summary(page):
 
 def _agrees(told, found):
     return all(each is None or each == value for each, value in zip(told, found, strict=True))
-
-
-def _group(pages):
-    """Return lists of pages that are one statement."""
-    groups = []
-    for page in pages:
-        if groups and _continues(groups[-1][-1], page):
-            groups[-1].append(page)
-        else:
-            groups.append([page])
-    return groups
 
 
 def _continues(before, page):

@@ -164,7 +164,7 @@ def parse(content):
     for page in pages:
         page.end_entry()
         _check_complete(page)
-    return [_join(group) for group in _group(pages)]
+    return [_join(group) for group in group_pages(pages, _continues)]
 
 
 def page_number(text):
@@ -474,11 +474,14 @@ def _check_complete(page):
         )
 
 
-def _group(pages):
-    """Return lists of pages that are one statement."""
+def group_pages(pages, continues):
+    """Return lists of pages that are one statement.
+
+    :param continues: says of two pages whether the second goes on where the first ended
+    """
     groups = []
     for page in pages:
-        if groups and _continues(groups[-1][-1], page):
+        if groups and continues(groups[-1][-1], page):
             groups[-1].append(page)
         else:
             groups.append([page])
