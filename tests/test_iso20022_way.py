@@ -124,12 +124,14 @@ class FileWorld:
             ],
         )
         key = stack.create_user("pbms-files", [PBMS_GROUP])
+        users = self.admin.execute("res.users", "search", [("login", "=", "pbms-files")])
         self.program_id = self.create(
             "g2p.benefit.program",
             name="Paid by files",
             mnemonic="FILES",
             funding_account_id=self.account_id,
             mapper_id=mapper_id,
+            api_user_ids=[(6, 0, users)],  # its payments are no news for other program systems
         )
         self.pbms = Pbms(stack, "pbms-files", key, "FILES", 7)
 
