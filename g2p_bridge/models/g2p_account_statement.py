@@ -262,7 +262,7 @@ class AccountStatementLine(models.Model):
         "UNIQUE (statement_id, entry_sequence)", "Entry numbers of a statement are unique."
     )
     #: entries of an envelope stand beside each other: a few numbers for each megabyte are enough
-    _envelope_idx = models.Index("USING brin (envelope_id) WITH (autosummarize = on)")
+    _envelope_idx = models.Index("USING brin (envelope_id)")
     _worklist_idx = models.Index("(statement_id) WHERE outcome = 'error' AND NOT is_handled")
     #: returns that came before their debit
     _early_return_idx = models.Index(
