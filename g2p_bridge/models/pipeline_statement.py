@@ -426,24 +426,25 @@ class AccountStatement(models.Model):
     def _match_credits(self, after):
         """Match a slice of what brings money back; the last one ends the statement."""
         size = self.env["g2p.bridge"]._parameter("match_size")
-        [(count, last)] = self.env.execute_query(
+        [(count, last, has_debits)] = self.env.execute_query(
             SQL(
                 """
-                SELECT count(*), max(entry_sequence)
-                  FROM (SELECT l.entry_sequence FROM g2p_account_statement_line l
+                SELECT count(*), max(entry_sequence), bool_or(mark = ANY(%s))
+                  FROM (SELECT l.entry_sequence, l.mark FROM g2p_account_statement_line l
                          WHERE %s AND l.entry_sequence > %s
                          ORDER BY l.entry_sequence LIMIT %s) part
                 """,
-                self._pending("credits"),
+                list(PASSES["debits"]),
+                self._pending(),
                 after,
                 size,
             )
         )
-        if last:
+        if last and not has_debits:
             self._match("credits", after, last)
-        if count == size:
+        if count == size and not has_debits:
             self._enqueue_matching("credits", last)
-        elif self._has_pending(self.env.cr, self._pending()):
+        elif has_debits or (after and self._has_pending(self.env.cr, self._pending())):
             self._enqueue_matching()  # a job of an earlier version, which counted otherwise
         else:
             self._take_batches_apart()
@@ -496,8 +497,9 @@ class AccountStatement(models.Model):
                     l.bank_reference, l.reversal_reason, l.reversal_details
                FROM g2p_account_statement_line l
                JOIN g2p_disbursement c ON c.disbursement_id = l.disbursement_reference
-               JOIN g2p_disbursement_envelope e ON e.id = c.envelope_id
-              WHERE %s AND %s AND e.funding_account_id = %s AND c.amount = l.amount
+              WHERE %s AND %s AND c.amount = l.amount
+                AND c.envelope_id IN (SELECT id FROM g2p_disbursement_envelope
+                                       WHERE funding_account_id = %s)
               ORDER BY c.id, l.statement_id, l.entry_sequence) AS claim
             """,
             lines,
