@@ -1,14 +1,15 @@
 """A program system corrects, and officers reissue, at the same moment: paid again once."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier
 
 import pytest
-from test_action_races import PAYMENT, envelope_of, reissue
+from test_action_races import ENVELOPE, PAYMENT, envelope_of, reissue
 from test_doors import upload
 from test_peer_faults import statement
 from test_statement_races import entries_of, wait_until_matched
-from test_whole_way import DEADLINE_S, ERRORS, quiet, send, wait_for
+from test_whole_way import DEADLINE_S, ERRORS, quiet, send, today, wait_for
 
 from bridge_stack.rpc import JsonRpc, RpcError
 
@@ -120,3 +121,59 @@ def test_a_correction_that_is_repeated_at_once_under_its_key_is_done_once(new_wo
     assert all(answer == first for answer in others)
     assert {row["correction"] for row in first} == {"reissued"}
     assert len({row["reissued_as_disbursement_envelope_id"] for row in first}) == 1
+
+
+def test_what_a_late_statement_shows_as_paid_is_not_paid_again_whoever_is_faster(new_world):
+    world = returned_world(new_world)
+    originals = list(world.pbms.ids)[:RETURNED]
+    rows = [{"disbursement_id": world.pbms.ids[reference]} for reference in originals]
+    tomorrow = (today() + timedelta(days=1)).isoformat()
+    # the bank debits them once more: it paid them after all
+    text, _balance = statement(world, 2, "8000000.00", *entries_of(world, "D", originals))
+    gate = Barrier(2)
+
+    def correct():
+        rpc = world.stack.rpc(world.login, world.key)
+        assert rpc.uid
+        gate.wait()
+        try:
+            return rpc.execute(
+                BRIDGE,
+                "correct_disbursements",
+                disbursements=rows,
+                disbursement_schedule_date=tomorrow,
+            )
+        except RpcError as error:
+            return error
+
+    def bring():
+        gate.wait()
+        return upload(world, text).json()["header"]["status"]
+
+    with quiet(world.stack, ERRORS), ThreadPoolExecutor(2) as pool:
+        corrected, brought = (call.result() for call in [pool.submit(correct), pool.submit(bring)])
+        assert brought == "succ"
+        wait_until_matched(world, 2)
+    envelope = envelope_of(world)
+    if isinstance(corrected, RpcError):
+        assert corrected.arguments[0] in TOO_LATE, corrected
+        assert not world.admin.execute(
+            PAYMENT, "search_count", [("envelope_id.reissued_from_id", "=", envelope)]
+        )
+    else:
+        [again] = world.admin.execute(ENVELOPE, "search", [("reissued_from_id", "=", envelope)])
+        world.stack.odoo_shell(
+            f"env[{ENVELOPE!r}].browse({again}).disbursement_schedule_date = {today().isoformat()!r}\n"
+            "env.cr.commit()"
+        )
+        world.run_cron()
+
+        def is_stopped():
+            fields = ["state", "attention_code"]
+            [row] = world.admin.execute(ENVELOPE, "read", [again], fields)
+            return (row["state"], row["attention_code"]) == ("needs_attention", "REISSUE_DISPUTED")
+
+        world.stack.wait_until(is_stopped, DEADLINE_S, "reissue that is stopped")
+    payments = world.ledger()["payments"]
+    assert len(payments) == PAYMENTS
+    assert {payment["times_ordered"] for payment in payments} == {1}
