@@ -162,9 +162,9 @@ def test_what_a_late_statement_shows_as_paid_is_not_paid_again_whoever_is_faster
         )
     else:
         [again] = world.admin.execute(ENVELOPE, "search", [("reissued_from_id", "=", envelope)])
+        values = {"disbursement_schedule_date": today().isoformat()}  # a day goes by
         world.stack.odoo_shell(
-            f"env[{ENVELOPE!r}].browse({again}).disbursement_schedule_date = {today().isoformat()!r}\n"
-            "env.cr.commit()"
+            f"env[{ENVELOPE!r}].browse({again}).write({values})\nenv.cr.commit()"
         )
         world.run_cron()
 

@@ -42,9 +42,7 @@ class Disbursement(models.Model):
         queue is full. If autovacuum has the table just now, this is left to it.
         """
         for table, index in _SUMMARIZED:
-            lock = SQL(
-                "LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE NOWAIT", SQL.identifier(table)
-            )
+            lock = SQL("LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE NOWAIT", SQL.identifier(table))
             with contextlib.suppress(LockNotAvailable), self.env.cr.savepoint():
                 self.env.cr.execute(lock, log_exceptions=False)
                 self.env.cr.execute("SELECT brin_summarize_new_values(%s::regclass)", [index])
