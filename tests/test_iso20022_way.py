@@ -4,19 +4,20 @@ The bank is the package mock-bank. It takes what the SFTP server gets, and lays 
 where that server shows it: neither knows the bridge.
 """
 
-import contextlib
-import socket
-import subprocess
-import time
-from datetime import date
+import secrets
+from collections import Counter
+from datetime import datetime, timezone
 from decimal import Decimal
 
 import pytest
-import requests
 
+from odoo.addons.g2p_bridge_bank_iso20022.tests.mock_bank_process import (
+    AFTERNOON,
+    MORNING,
+    MockBankProcess,
+)
 from odoo.addons.g2p_bridge_bank_iso20022.tests.sftp_process import SftpProcess
 
-from bridge_stack.common import venv_python
 from bridge_stack.pbms import Pbms
 from bridge_stack.world import PBMS_GROUP
 
@@ -29,48 +30,30 @@ DEBTOR, CLOSED, OTHER = "NL41MOCK0000000001", "NL84MOCK0000000003", "NL30MOCK000
 BALANCE = Decimal("125000.00")
 
 
-class MockBank:
-    """mock-bank as a process, with the folders of the SFTP server."""
+class MockBank(MockBankProcess):
+    """mock-bank with the folders of the SFTP server."""
 
-    def __init__(self, out, pickup):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        self._process = subprocess.Popen(
-            [
-                *(str(venv_python()), "-m", "mockbank", "--quiet", "--port", str(port)),
-                *("--drop-dir", str(out), "--pickup-dir", str(pickup)),
-                *("--drop-settle-ms", "0", "--drop-interval-ms", "3600000"),
-            ],
-            stdout=subprocess.DEVNULL,
+    def __init__(self, out, pickup, hour):
+        super().__init__(
+            *("--drop-dir", str(out), "--pickup-dir", str(pickup)),
+            *("--drop-settle-ms", "0", "--drop-interval-ms", "3600000"),
+            hour=hour,
         )
-        end = time.monotonic() + 30
-        while time.monotonic() < end:
-            with contextlib.suppress(requests.ConnectionError):
-                self.call("GET", "/_mock/health")
-                return
-            time.sleep(0.05)
-        raise AssertionError("mock-bank did not start")
 
-    def call(self, method, path, **options):
-        answer = requests.request(method, self.url + path, timeout=30, **options)
+    def ask(self, method, path, **options):
+        answer = self.call(method, path, **options)
         answer.raise_for_status()
         return answer.json()
 
     def take(self):
         """Have it take what lies in its folder."""
-        return self.call("POST", "/_mock/drop/scan")
+        return self.ask("POST", "/_mock/drop/scan")
 
     def pass_days(self, days):
-        return self.call("POST", f"/_mock/advance?days={days}")
+        return self.ask("POST", f"/_mock/advance?days={days}")
 
     def balance(self):
-        return Decimal(self.call("GET", "/_mock/accounts/ACME")["balance"]) / 100
-
-    def stop(self):
-        self._process.terminate()
-        self._process.wait(30)
+        return Decimal(self.ask("GET", "/_mock/accounts/ACME")["balance"]) / 100
 
 
 class FileWorld:
@@ -78,7 +61,7 @@ class FileWorld:
 
     def __init__(self, stack, server):
         self.stack, self.admin = stack, stack.admin
-        settings = server.settings
+        mark, settings = secrets.token_hex(4).upper(), server.settings
         [euro] = self.admin.execute(
             "res.currency", "search", [("name", "=", CURRENCY)], context={"active_test": False}
         )
@@ -86,7 +69,7 @@ class FileWorld:
         self.bank_id = self.create(
             "g2p.sponsor.bank",
             name="File bank",
-            code="FILEBANK",
+            code=f"FILEBANK{mark}",
             connector="iso20022",
             iso20022_transport="sftp",
             iso20022_out_path="in",
@@ -123,17 +106,18 @@ class FileWorld:
                 for number in range(1, 11)
             ],
         )
-        key = stack.create_user("pbms-files", [PBMS_GROUP])
-        users = self.admin.execute("res.users", "search", [("login", "=", "pbms-files")])
+        login = f"pbms-{mark}"
+        key = stack.create_user(login, [PBMS_GROUP])
+        users = self.admin.execute("res.users", "search", [("login", "=", login)])
         self.program_id = self.create(
             "g2p.benefit.program",
             name="Paid by files",
-            mnemonic="FILES",
+            mnemonic=f"FILES{mark}",
             funding_account_id=self.account_id,
             mapper_id=mapper_id,
             api_user_ids=[(6, 0, users)],  # its payments are no news for other program systems
         )
-        self.pbms = Pbms(stack, "pbms-files", key, "FILES", 7)
+        self.pbms = Pbms(stack, login, key, f"FILES{mark}", 7)
 
     def create(self, model, **values):
         return self.admin.execute(model, "create", values)
@@ -165,12 +149,14 @@ class FileWorld:
 
     def wait_for_states(self, expected):
         def reached():
-            counts = {}
-            for payment in self.payments().values():
-                counts[payment["state"]] = counts.get(payment["state"], 0) + 1
-            return counts == expected
+            seen.append(Counter(payment["state"] for payment in self.payments().values()))
+            return seen[-1] == expected
 
-        self.wait_for(f"{expected}, at {self.files('')}", reached)
+        seen = []
+        try:
+            self.wait_for(str(expected), reached)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: at {dict(seen[-1])}, {self.files('')}") from error
 
 
 @pytest.fixture
@@ -181,23 +167,31 @@ def server():
 
 
 @pytest.fixture
-def bank(server):
-    running = MockBank(server.root / "in", server.root / "out")
+def bank(server, hour):
+    running = MockBank(server.root / "in", server.root / "out", hour)
     yield running
     running.stop()
 
 
-def test_people_are_paid_by_files_and_every_cent_agrees(stack, server, bank):
+@pytest.mark.parametrize(
+    ("hour", "taken"),
+    [
+        # what the bank gets in the morning it has paid when it says that it has it
+        pytest.param(MORNING, {"reconciled": 9, "rejected": 1}, id="morning"),
+        pytest.param(AFTERNOON, {"sent": 9, "rejected": 1}, id="afternoon"),
+    ],
+)
+def test_people_are_paid_by_files_and_every_cent_agrees(stack, server, bank, taken):
     world = FileWorld(stack, server)
     pbms = world.pbms
     pbms.draw_amounts(10)
-    pbms.create_envelope("2026-11", CURRENCY, bank_today(bank))
+    pbms.create_envelope("2026-11", CURRENCY, datetime.now(timezone.utc).date())
     pbms.send_disbursements()
     world.wait_for_states({"sent": 10})
     [name] = [path.name for path in (server.root / "in").iterdir() if path.is_file()]
     payments = world.payments()
     returned = payments["BEN000005"]
-    bank.call(
+    bank.ask(
         "PATCH",
         "/_mock/accounts/ACME",
         json={
@@ -214,12 +208,12 @@ def test_people_are_paid_by_files_and_every_cent_agrees(stack, server, bank):
     bank.take()
     assert (server.root / "in/processed" / name).exists()
     world.fetch()
-    world.wait_for_states({"sent": 9, "rejected": 1})
+    world.wait_for_states(taken)
     assert world.payments()["BEN000002"]["reason_code"] == "AC04"
     [report] = world.files("pain.002")
     assert (report["state"], report["accepted_count"]) == ("processed", 9)
 
-    # settled: camt.054 on the day, camt.053 at its end
+    # all settled, one back: camt.054 on the day, camt.053 at its end
     bank.pass_days(4)
     world.fetch()
     paid = {"reconciled": 8, "rejected": 1, "reversed": 1}
@@ -265,10 +259,6 @@ def assert_every_cent_agrees(world, bank, paid):
     )
     assert envelope["state"] == "settled"
     assert differences(world, envelope["id"]) == []
-
-
-def bank_today(bank):
-    return date.fromisoformat(bank.call("GET", "/_mock/state")["clock"]["now"][:10])
 
 
 def waiting(server):

@@ -4,21 +4,37 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta, timezone
 
 import requests
 
 TIMEOUT_S = 30
+#: hours of the bank's day (UTC): before 15:00 it books on the day what it gets, after that later
+MORNING, AFTERNOON = "09:00", "16:00"
+
+
+def next_monday():
+    """Return the first Monday after today (UTC): a day on which the bank works."""
+    today = datetime.now(timezone.utc).date()
+    return today + timedelta(days=7 - today.weekday())
 
 
 class MockBankProcess:
-    """A running mock-bank with fresh books in memory, until it is stopped."""
+    """A running mock-bank with fresh books in memory, until it is stopped.
 
-    def __init__(self, *options):
+    :param hour: when it starts, on the next Monday: what it does depends on hour and weekday, and
+        a test's result may not
+    """
+
+    def __init__(self, *options, hour=AFTERNOON):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mockbank", "--quiet", "--port", str(port), *options],
+            [
+                *(sys.executable, "-m", "mockbank", "--quiet", "--port", str(port)),
+                *("--clock", f"{next_monday()}T{hour}", *options),
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -35,7 +35,7 @@ class TestMockBank(unittest.TestCase):
         defaults = {
             "message_id": pain001.message_id(f"{self.id()} {sorted(values.items())}"),
             "created_at": now,
-            "requested_date": (now + timedelta(days=3)).date(),
+            "requested_date": (now + timedelta(days=10)).date(),  # by its clock not past
             "debtor_account": ACME,
             "debtor_agent_bic": "MOCKNL2A",
         }
