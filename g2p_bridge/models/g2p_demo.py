@@ -307,7 +307,7 @@ class Demo(models.AbstractModel):
     def _disburse(self, cycle, envelope, clock):
         """Look accounts up, form batches and keep the bank's answers."""
         where = SQL("d.envelope_id = %s AND d.state = 'received'", envelope.id)
-        envelope._resolve_locally(envelope.program_id.mapper_id, where)
+        envelope._look_up(where, first_id=0)
         payments = self.env["g2p.disbursement"]
         resolved = payments.search([("envelope_id", "=", envelope.id), ("state", "=", "resolved")])
         splits = envelope.bank_id.split_by_destination_bank

@@ -20,6 +20,7 @@ from ..services import statement_file
 from ..services.disbursement_id import new_ids
 from .g2p_bridge_error import BridgeError
 from .own_cursor import lock_for_transaction, own_cursor, try_lock_for_transaction
+from .planner import count_misjudged_tables
 from .roles import OFFICER, check_role
 
 #: marks that take money out of the account, and that bring it back (MT940 :61: subfield 3)
@@ -454,7 +455,7 @@ class AccountStatement(models.Model):
         return f"credits up to {last}"
 
     def _match(self, step, after, up_to):
-        self._count_misjudged_tables(up_to - after)
+        count_misjudged_tables(self.env, "g2p_account_statement_line")
         place = SQL("l.entry_sequence BETWEEN %s AND %s", after + 1, up_to)
         lines = SQL("%s AND %s", self._pending(step), place)
         if step == "debits":
@@ -463,32 +464,6 @@ class AccountStatement(models.Model):
         else:
             self._book(lines, mark=None, target="reversed", reasons=CREDIT_REASONS)
         self._settle_same_bookings(SQL("l.statement_id = %s AND %s", self.id, place))
-
-    def _count_misjudged_tables(self, count):
-        """Have the planner count the tables in which it expects fewer rows than there are entries.
-
-        Autovacuum that looks while most rows are of transactions under way (the first payments of
-        a system, its demo data) notes that there are hardly any, in many pages; and so many rows
-        to a page is what the planner reckons with. Until autovacuum looks again a match would read
-        all entries for each payment, or all payments for each entry, which takes minutes.
-
-        :param int count: of entries that are matched now
-        """
-        rows = self.env.execute_query(
-            SQL(
-                """
-                SELECT relname FROM pg_class
-                 WHERE oid = ANY(%s::regclass[]) AND reltuples >= 0 AND relpages > 0
-                   AND reltuples / relpages * pg_relation_size(oid)
-                       < %s * current_setting('block_size')::int
-                 ORDER BY relname
-                """,
-                ["g2p_account_statement_line", "g2p_disbursement"],
-                count,
-            )
-        )
-        for (table,) in rows:
-            self.env.cr.execute(SQL("ANALYZE %s", SQL.identifier(table)))
 
     def _book_early_returns(self, debits):
         """Book the returns that came in before the debits of their payments.

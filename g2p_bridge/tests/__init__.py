@@ -37,6 +37,7 @@ from . import (
     test_payment_search,
     test_payment_story,
     test_pipeline,
+    test_planner,
     test_properties,
     test_reports,
     test_reissue,
