@@ -33,7 +33,7 @@ def result():
 
 
 def test_every_stage_is_measured_against_its_floor(result):
-    assert result["problems"] == []
+    assert result["problems"] == [] and result["bare"] is False
     stages = result["stages"]
     assert {stage["stage"] for stage in stages} == {
         name for names in GROUPS.values() for name in names
@@ -52,6 +52,21 @@ def test_intake_is_measured_over_both_doors_with_one_client_and_four(result):
         for clients in (1, 4)
     }
     assert {stage["rows"] for stage in intake} == {ROWS}
+
+
+def test_what_the_doors_leave_is_measured_where_nothing_else_is_done_with_the_rows():
+    done = bench("--bare", "--stages", "intake", "--disbursements", str(ROWS), "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    bare = json.loads(done.stdout.splitlines()[-1])
+    assert bare["bare"] is True and bare["problems"] == []
+    assert {stage["stage"] for stage in bare["stages"]} == set(GROUPS["intake"])
+
+
+@pytest.mark.parametrize("more", [[], ["--stages", "intake", "--write"]])
+def test_what_the_doors_leave_is_not_taken_for_what_the_bridge_does(more):
+    done = bench("--bare", *more)
+    assert done.returncode == 2
+    assert "--stages intake alone" in done.stderr
 
 
 def test_the_machine_and_the_memory_of_its_processes_are_told(result):

@@ -73,9 +73,18 @@ def _options(arguments):
         help="rows of each of the 80 envelopes of the list; their journal is that of "
         f"--disbursements rows (default: all, at most {_LISTED_ROWS:,})",
     )
+    parser.add_argument(
+        "--bare",
+        action="store_true",
+        help="intake where the server does nothing with the rows but store them: the most that"
+        " Odoo's doors leave (stages: intake only, not for --write)",
+    )
     parser.add_argument("--workers", type=int, default=4, help="HTTP workers (%(default)s)")
     parser.add_argument("--channels", type=int, default=2, help="parallel jobs (%(default)s)")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.bare and (options.stages != ["intake"] or options.write):
+        parser.error("--bare measures --stages intake alone, and is not written down")
+    return options
 
 
 def main(arguments):
@@ -108,6 +117,7 @@ def _run(options, count):
         listed_rows=min(options.list_rows or _LISTED_ROWS, count),
         workers=options.workers,
         channels=options.channels,
+        bare=options.bare,
     ).measure()
     if options.write and not result["problems"]:
         document.keep(result)

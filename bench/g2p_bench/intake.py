@@ -10,7 +10,7 @@ CLIENTS = (1, 4)
 #: from here on each client has at least one call
 _REAL_RUN = 1000
 #: up to so many rows it is done several times, and the middle one taken
-_REPEATS, _REPEATED_UP_TO = 3, 20_000
+_REPEATS, _REPEATED_UP_TO = 3, 100_000
 
 
 def measure(system, count):

@@ -3,11 +3,13 @@
 import json
 import time
 import traceback
+from pathlib import Path
 
 import requests
 
 from bridge_stack.common import BridgeError, complain, say
 from bridge_stack.rpc import RpcError
+from bridge_stack.run_tests import addons_path
 from bridge_stack.stack import Stack
 from g2p_bench import intake, machine, questions, way
 from g2p_bench.clients import CallsFailed
@@ -47,15 +49,17 @@ class Run:
     :param int intake_rows: rows of each intake measurement
     :param int listed_rows: rows of each of the 80 envelopes of the list
     :param int workers: HTTP workers; ``channels``: parallel jobs
+    :param bare: the servers' intake does nothing but store rows; for the group ``intake`` only
     """
 
-    def __init__(self, count, groups, *, intake_rows, listed_rows, workers, channels):
+    def __init__(self, count, groups, *, intake_rows, listed_rows, workers, channels, bare=False):
         self.count = count
         self.groups = groups
         self.intake_rows = intake_rows
         self.listed_rows = listed_rows
         self.workers = workers
         self.channels = channels
+        self.bare = bare
         self.stages = []
         self.problems = []
 
@@ -69,6 +73,7 @@ class Run:
             bank_options=["--reversal-rate=0", "--float-days=0", "--statement-entries=100000"],
             mapper=True,
             mapper_options=(),
+            **(_bare_intake() if self.bare else {}),
         ) as stack:
             system = System(stack, self.channels)
             try:
@@ -81,6 +86,7 @@ class Run:
         return {
             "disbursements": self.count,
             "machine": described,
+            "bare": self.bare,
             "run_seconds": round(time.monotonic() - begun, 1),
             "problems": self.problems,
             "stages": self.stages,
@@ -124,6 +130,15 @@ class Run:
             self.problems.append(f"{name}: {error}"[:500])
             return False
         return True
+
+
+def _bare_intake():
+    """Return the options of a :class:`Stack` whose intake is that of ``addons/g2p_bench_bare``."""
+    addon = Path(__file__).parents[1] / "addons" / "g2p_bench_bare"
+    return {
+        "server_wide": [addon.name],
+        "odoo_options": [f"--addons-path={addons_path([addon])}"],
+    }
 
 
 def to_json(result):
