@@ -14,7 +14,10 @@ def count_misjudged_tables(env, *tables):
     pages; and so many rows to a page is what the planner reckons with. Until autovacuum looks again
     a join would read one table whole for each row of the other, which takes minutes.
 
-    :param str tables: names, in the order of the alphabet: two jobs wait for each other's count
+    A count waits for that of another job, and for its end: so a transaction has tables counted in
+    the order of the alphabet, or two would wait for each other.
+
+    :param str tables: names
     """
     rows = env.execute_query(
         SQL(

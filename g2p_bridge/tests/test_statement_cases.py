@@ -1,6 +1,5 @@
 from decimal import Decimal
 
-from odoo.sql_db import db_connect
 from odoo.tests import Form, tagged
 
 from odoo.addons.g2p_bridge.models.g2p_bridge_error import BridgeError
@@ -8,6 +7,7 @@ from odoo.addons.g2p_bridge.services import mt940
 from odoo.addons.g2p_bridge.services.disbursement_id import is_valid, new_ids
 
 from .statement_case import StatementCase, entry, statement_text
+from .vacuum import vacuum_past
 
 
 @tagged("post_install", "-at_install")
@@ -388,9 +388,7 @@ class TestLimits(StatementCase):
     def test_a_hundred_thousand_entries_in_one_file(self):
         envelope, statement = self.full_statement(100_000)
         # rows that are not committed look to autovacuum like none: as bad as its notes can be
-        with db_connect(self.env.cr.dbname).cursor() as other:
-            other.connection.autocommit = True
-            other.execute("VACUUM g2p_disbursement, g2p_account_statement_line")
+        vacuum_past(self.env.cr, "g2p_account_statement_line")
         self.assertAllReconciled(envelope, statement, 100_000)
 
     def test_twenty_thousand_entries_where_the_planner_thinks_of_three_payments(self):
