@@ -6,7 +6,7 @@ from ..connectors import masking
 from ..const import DISBURSEMENT_STATES, ISO_STATUS
 from .bulk_fields import BigInteger, BulkMany2one
 from .g2p_account_link import AccountLink
-from .planner import count_misjudged_tables
+from .planner import count_if_misjudged
 from .reason_words import in_words
 
 
@@ -168,7 +168,7 @@ class Disbursement(models.Model):
         """
         self.env.flush_all()
         if from_clause:
-            count_misjudged_tables(self.env, self._table)
+            count_if_misjudged(self.env, self._table)
         allowed = self._TRANSITIONS[target]
         # The planner's statistics may be of a minute ago, when no payment was in this state: for
         # one row it would join by a loop over all, for hours. So where it joins, it may not know

@@ -6,7 +6,7 @@ from odoo.tools import SQL
 from ..connectors.errors import BankRejected, BankUnavailable
 from .own_cursor import lock_for_transaction, own_cursor, try_lock_for_transaction
 from .pipeline_funds import ALWAYS
-from .planner import count_misjudged_tables
+from .planner import count_if_misjudged
 from .roles import OFFICER, check_role
 
 NO_ANSWER = ("NO_ANSWER", "The mapper did not answer for this beneficiary")
@@ -184,7 +184,7 @@ class DisbursementEnvelope(models.Model):
 
     def _look_up(self, where, first_id):
         """Look up the accounts of the payments that meet a condition on ``d``."""
-        count_misjudged_tables(self.env, "g2p_account_link")
+        count_if_misjudged(self.env, "g2p_account_link")
         mapper = self.program_id.mapper_id
         if not self.id_mapper_resolution_required:
             self._resolve_to_ids(where)

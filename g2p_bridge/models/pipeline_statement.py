@@ -20,7 +20,7 @@ from ..services import statement_file
 from ..services.disbursement_id import new_ids
 from .g2p_bridge_error import BridgeError
 from .own_cursor import lock_for_transaction, own_cursor, try_lock_for_transaction
-from .planner import count_misjudged_tables
+from .planner import count_if_misjudged
 from .roles import OFFICER, check_role
 
 #: marks that take money out of the account, and that bring it back (MT940 :61: subfield 3)
@@ -455,7 +455,7 @@ class AccountStatement(models.Model):
         return f"credits up to {last}"
 
     def _match(self, step, after, up_to):
-        count_misjudged_tables(self.env, "g2p_account_statement_line")
+        count_if_misjudged(self.env, "g2p_account_statement_line")
         place = SQL("l.entry_sequence BETWEEN %s AND %s", after + 1, up_to)
         lines = SQL("%s AND %s", self._pending(step), place)
         if step == "debits":

@@ -6,8 +6,8 @@ from odoo.tools import SQL
 _FEW_PAGES = 20
 
 
-def count_misjudged_tables(env, *tables):
-    """Have PostgreSQL count the tables in which it expects less than a row to a page.
+def count_if_misjudged(env, table):
+    """Have PostgreSQL count a table in which it expects less than a row to a page.
 
     Autovacuum that looks while most rows are of transactions under way (the first payments of a
     system, its demo data, a large import of accounts) notes that there are hardly any, in many
@@ -17,19 +17,18 @@ def count_misjudged_tables(env, *tables):
     A count waits for that of another job, and for its end: so a transaction has tables counted in
     the order of the alphabet, or two would wait for each other.
 
-    :param str tables: names
+    :param str table: its name
     """
-    rows = env.execute_query(
+    is_misjudged = env.execute_query(
         SQL(
             """
-            SELECT relname FROM pg_class
-             WHERE oid = ANY(%s::regclass[]) AND reltuples >= 0 AND reltuples < relpages
+            SELECT FROM pg_class
+             WHERE oid = %s::regclass AND reltuples >= 0 AND reltuples < relpages
                AND pg_relation_size(oid) > %s * current_setting('block_size')::int
-             ORDER BY relname
             """,
-            list(tables),
+            table,
             _FEW_PAGES,
         )
     )
-    for (table,) in rows:
+    if is_misjudged:
         env.cr.execute(SQL("ANALYZE %s", SQL.identifier(table)))

@@ -1,7 +1,7 @@
 from odoo.tests import tagged
 from odoo.tools import SQL
 
-from odoo.addons.g2p_bridge.models.planner import count_misjudged_tables
+from odoo.addons.g2p_bridge.models.planner import count_if_misjudged
 from odoo.addons.queue_job.tests.common import trap_jobs
 
 from .pipeline_case import PipelineCase
@@ -47,4 +47,4 @@ class TestMisjudgedTables(PipelineCase):
     def test_what_is_known_is_not_counted_again(self):
         self.env.cr.execute("ANALYZE g2p_account_link")
         with self.assertQueryCount(1):
-            count_misjudged_tables(self.env, "g2p_account_link", "g2p_disbursement_journal")
+            count_if_misjudged(self.env, "g2p_account_link")
