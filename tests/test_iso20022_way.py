@@ -131,7 +131,7 @@ class FileWorld:
             "g2p.bank.file",
             "search_read",
             [("bank_id", "=", self.bank_id), ("kind", "=like", f"{kind}%")],
-            ["name", "state", "note", "error_code", "is_tidied", "accepted_count"],
+            ["name", "state", "note", "error_code", "is_tidied", "tidy_error", "accepted_count"],
         )
 
     def payments(self):
@@ -145,18 +145,17 @@ class FileWorld:
         return {each["beneficiary_id"]: each for each in found}
 
     def wait_for(self, what, condition):
-        return self.stack.wait_until(condition, DEADLINE_S, what)
+        try:
+            self.stack.wait_until(condition, DEADLINE_S, what)
+        except AssertionError as error:
+            left = [each for each in self.files("") if not each["is_tidied"]]
+            raise AssertionError(f"{error}: at {self.states()}, with {left}") from error
+
+    def states(self):
+        return Counter(payment["state"] for payment in self.payments().values())
 
     def wait_for_states(self, expected):
-        def reached():
-            seen.append(Counter(payment["state"] for payment in self.payments().values()))
-            return seen[-1] == expected
-
-        seen = []
-        try:
-            self.wait_for(str(expected), reached)
-        except AssertionError as error:
-            raise AssertionError(f"{error}: at {dict(seen[-1])}, {self.files('')}") from error
+        self.wait_for(str(expected), lambda: self.states() == expected)
 
 
 @pytest.fixture

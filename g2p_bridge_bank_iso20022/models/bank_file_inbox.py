@@ -13,14 +13,16 @@ from odoo.tools import SQL
 from odoo.addons.g2p_bridge.connectors.errors import BankError, BankUnavailable
 from odoo.addons.g2p_bridge.models.own_cursor import try_lock_for_transaction
 from odoo.addons.g2p_bridge.models.roles import OFFICER, check_role
+from odoo.addons.queue_job.exception import RetryableJobError
 
 from ..connectors import orders
 from ..connectors.sniffing import sniff
 from ..transport import RemoteFile, open_transport
 from .g2p_sponsor_bank import CODE
 
-#: bytes that one transaction stores; the rest has its turn in the next
+#: bytes and files that one transaction stores; the rest has its turn in the next
 MAX_BYTES_PER_ROUND = 256 * 1024 * 1024
+MAX_FILES_PER_ROUND = 500
 
 
 class SponsorBank(models.Model):
@@ -52,13 +54,13 @@ class SponsorBank(models.Model):
     def _fetch_bank_files(self):
         """Store the bank's new files (queue job); may run any number of times.
 
-        Two at once would read the same files: the second one leaves it to the first.
+        :raise RetryableJobError: another job looks, perhaps since before the newest file lay there
         """
         self.ensure_one()
         if self.connector != CODE or not self.active:
             return "not due"
         if not try_lock_for_transaction(self.env.cr, f"g2p.bank.file:{self.id}"):
-            return "another one looks"
+            raise RetryableJobError("another one looks", seconds=2, ignore_retry=True)
         settings = self._iso20022_transport_settings()
         if not (settings.in_path or settings.fetch_url):
             return "the bank's form has no place for its files"
@@ -91,44 +93,61 @@ class SponsorBank(models.Model):
     def _fetch_from(self, transport):
         """Store what is new, up to a size; return whether there is more."""
         limit = self.env["g2p.bridge"]._parameter("statement_max_bytes")
-        files, read_bytes = self.env["g2p.bank.file"], 0
-        for remote in transport.list_new():
-            known = files.search(
-                [
-                    ("bank_id", "=", self.id),
-                    ("name", "=", remote.name),
-                    ("remote_stamp", "=", remote.stamp),
-                    ("is_tidied", "=", False),
-                ],
-                limit=1,
-            )
-            if known:
-                known._go_on()
+        remotes = transport.list_new()
+        known = self._files_lying(remotes)
+        stored, read_bytes = 0, 0
+        for remote in remotes:
+            if (remote.name, remote.stamp) in known:
                 continue
-            if read_bytes > MAX_BYTES_PER_ROUND:
-                return True
+            if stored == MAX_FILES_PER_ROUND or read_bytes > MAX_BYTES_PER_ROUND:
+                return bool(stored)
             read_bytes += remote.size
-            self._fetch_one(transport, remote, limit)
+            stored += self._fetch_one(transport, remote, limit)
         return False
 
+    def _files_lying(self, remotes):
+        """Return (name, stamp) of the files that are known, and have done what is left of them."""
+        files = self.env["g2p.bank.file"].search(
+            [
+                ("bank_id", "=", self.id),
+                ("name", "in", [remote.name for remote in remotes]),
+                ("is_tidied", "=", False),
+            ]
+        )
+        lying = {(file.name, file.remote_stamp): file for file in files}
+        for remote in remotes:
+            if file := lying.get((remote.name, remote.stamp)):
+                file._go_on()
+        # one that could not be moved shows whether the others can be by now
+        self._files_not_moved(limit=1)._enqueue_tidy()
+        return lying.keys()
+
+    def _files_not_moved(self, limit):
+        """Return files that could not be moved, the one that was tried longest ago first."""
+        return self.env["g2p.bank.file"].search(
+            [("bank_id", "=", self.id), ("is_tidied", "=", False), ("tidy_error", "!=", False)],
+            order="tidy_tried_at, id",
+            limit=limit,
+        )
+
     def _fetch_one(self, transport, remote, limit):
-        """Store one file; one that cannot be fetched stops no other."""
+        """Store one file and return whether it is a new one; a bad one stops no other."""
         try:
             content = transport.fetch(remote, limit)
         except BankUnavailable:
             raise  # the others cannot be reached either
         except BankError as error:
-            self._store_unread(remote, error)
-            return
-        if content is not None:  # else it is still being written, or gone
-            self.env["g2p.bank.file"]._store(self, remote, content)
+            return self._store_unread(remote, error)
+        if content is None:  # it is still being written, or gone
+            return False
+        return self.env["g2p.bank.file"]._store(self, remote, content)
 
     def _store_unread(self, remote, error):
-        """Keep that a file is there that is not taken."""
+        """Keep that a file is there that is not taken; return whether that is new."""
         files = self.env["g2p.bank.file"]
         digest = f"unread:{remote.name}:{remote.stamp}"
         if files.search_count([("bank_id", "=", self.id), ("content_sha256", "=", digest)]):
-            return
+            return False
         file = files.create(
             {
                 **files._prepare_remote_vals(self, remote),
@@ -139,6 +158,7 @@ class SponsorBank(models.Model):
         )
         file._set_error(error.code, str(error), self.env._("Have the bank send it in parts."))
         file._enqueue_tidy()
+        return True
 
 
 class BankFile(models.Model):
@@ -151,11 +171,12 @@ class BankFile(models.Model):
 
     @api.private
     def _store(self, bank, remote, content):
-        """Store a file, or know it again by its content."""
+        """Store a file, or know it again by its content; return whether it is new."""
         digest = hashlib.sha256(content).hexdigest()
         known = self.search([("bank_id", "=", bank.id), ("content_sha256", "=", digest)])
         if known:
-            return known._see_again(remote)
+            known._see_again(remote)
+            return False
         kind, message_type, message_id = sniff(content)
         attachment = self.env["ir.attachment"].create(
             # not as a text, whose words Odoo would take into its search index
@@ -175,14 +196,15 @@ class BankFile(models.Model):
         # the field makes Odoo ask for its group before it hands out the file
         attachment.write({"res_model": self._name, "res_field": "attachment_id", "res_id": file.id})
         file._enqueue_process()
-        return file
+        return True
 
     def _see_again(self, remote):
-        """The bank has sent it before: nothing of it is booked again."""
-        if self.name == remote.name and not self.is_tidied and self.remote_stamp == remote.stamp:
-            self._go_on()
-            return self
-        if self.bank_id.iso20022_transport != "https":  # an address shows the same for days
+        """The bank has sent it before: nothing of it is booked again.
+
+        While the one before still lies in the folder, a copy beside it waits for a later look. An
+        address shows the same for days.
+        """
+        if self.is_tidied and self.bank_id.iso20022_transport != "https":
             self.write(
                 {
                     "seen_count": self.seen_count + 1,
@@ -193,7 +215,6 @@ class BankFile(models.Model):
                 }
             )
         self._go_on()
-        return self
 
     def _go_on(self):
         """Have done what is left: its job may have died."""
@@ -208,7 +229,9 @@ class BankFile(models.Model):
 
     def _enqueue_tidy(self):
         for file in self.filtered(lambda each: each.bank_id.iso20022_transport != "https"):
-            file._delayed_as("tidy_bank_file", self.env._("Move file"))._tidy_bank_file()
+            # each time that it comes has a job of its own: one that runs has looked at the last
+            key = f"tidy_bank_file:{file.seen_count}"
+            file._delayed_as(key, self.env._("Move file"))._tidy_bank_file()
 
     def _delayed_as(self, key, words):
         return self.with_user(SUPERUSER_ID).with_delay(
@@ -240,16 +263,24 @@ class BankFile(models.Model):
         remote = _remote_of(self)
         try:
             with open_transport(settings) as transport:
-                transport.tidy(remote, folder, f"{self.content_sha256[:8]}-{self.name}"[-250:])
+                transport.tidy(remote, folder, self._name_when_moved())
         except BankUnavailable as error:
             self._note_tidy_problem(f"{error} ({error.code})")
             return "not moved"
+        can_move_again = bool(self.tidy_error)
         self.write({"is_tidied": True, "tidy_error": False})
+        if can_move_again:
+            self.bank_id._files_not_moved(limit=MAX_FILES_PER_ROUND)._enqueue_tidy()
         return folder
+
+    def _name_when_moved(self):
+        """Return a name that no file has there: not all servers replace one."""
+        times = f"-{self.seen_count}" if self.seen_count > 1 else ""
+        return f"{self.content_sha256[:8]}{times}-{self.name[-230:]}"
 
     def _note_tidy_problem(self, problem):
         """Say why it is still there: nothing is lost by that, for it is known again."""
-        self.write({"tidy_error": problem[:500]})
+        self.write({"tidy_error": problem[:500], "tidy_tried_at": fields.Datetime.now()})
 
     @api.private
     def _on_process_failed(self, exc_message=None, **_values):

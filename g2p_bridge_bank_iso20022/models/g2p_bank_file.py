@@ -89,6 +89,7 @@ class BankFile(models.Model):
         string="Moved", readonly=True, help="It was moved out of the bank's folder."
     )
     tidy_error = fields.Char(string="Not moved because", readonly=True)
+    tidy_tried_at = fields.Datetime(string="Move last tried", readonly=True)
 
     _content_uniq = models.Constraint(
         "UNIQUE (bank_id, content_sha256)", "This file of the bank is known already."

@@ -1,6 +1,7 @@
 """A file bank with real files: a folder below one that is made for the test."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -75,12 +76,10 @@ class FileBankCase(PipelineCase):
         self.empty_folders()
 
     def empty_folders(self):
-        for name in ("in", "in/taken", "out", "out/archive", "out/error"):
-            folder = self.root / name
-            folder.mkdir(exist_ok=True)
-            for path in folder.iterdir():
-                if path.is_file():
-                    path.unlink()
+        for name in ("in", "out"):
+            shutil.rmtree(self.root / name, ignore_errors=True)
+        for name in ("in/taken", "out/archive", "out/error"):
+            (self.root / name).mkdir(parents=True)
 
     def envelope_request(self, **values):
         return super().envelope_request(**{"disbursement_currency_code": "EUR", **values})

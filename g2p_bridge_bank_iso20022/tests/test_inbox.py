@@ -5,12 +5,16 @@ from unittest import mock
 from odoo.exceptions import AccessError
 from odoo.tests import tagged
 
+from odoo.addons.g2p_bridge.connectors.errors import BankUnavailable
 from odoo.addons.g2p_bridge.tests.statement_case import entry, statement_text
+from odoo.addons.queue_job.exception import RetryableJobError
 from odoo.addons.queue_job.tests.common import trap_jobs
 
 from ..transport.folder import FolderTransport
 from .common import DEBTOR, FileBankCase, item, report
 from .test_paying import _done_then_unknown
+
+INBOX = "odoo.addons.g2p_bridge_bank_iso20022.models.bank_file_inbox"
 
 
 @tagged("post_install", "-at_install")
@@ -229,7 +233,8 @@ class TestInbox(FileBankCase):
     def test_two_runners_take_a_file_once(self):
         self.bank_lays_down("s.sta", self.STATEMENT)
         with self.held_elsewhere(f"g2p.bank.file:{self.bank.id}"):
-            with trap_jobs() as trap:
+            # the other one may have looked before this file lay there: it is looked again
+            with trap_jobs() as trap, self.assertRaises(RetryableJobError):
                 self.bank._fetch_bank_files()
             trap.assert_jobs_count(0)
         self.assertFalse(self.files())
@@ -238,14 +243,76 @@ class TestInbox(FileBankCase):
         self.assertEqual(file._process_bank_file(), "not due (processed)")
         self.assertEqual(len(file.statement_ids), 1)
 
+    def lay_down_files(self, *names):
+        """Lay down files that say nothing we need, each with another content."""
+        for name in names:
+            content = f'<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pacs.004.001.09">{name}'
+            self.bank_lays_down(name, f"{content}</Document>".encode())
+
+    @property
+    def obstacle(self):
+        return self.root / "out/obstacle.part"  # a name that is not fetched
+
+    def refuse_moves(self):
+        """Have no file be moved, for there is one where the folder should be."""
+        self.bank.iso20022_archive_folder = self.obstacle.name
+        self.obstacle.write_bytes(b"")
+
     def test_a_file_that_cannot_be_moved_is_read_once_and_says_why(self):
-        self.bank.iso20022_archive_folder = "s.sta"  # there is a file of that name
+        self.refuse_moves()
         self.bank_lays_down("s.sta", self.STATEMENT)
         self.fetch()
-        self.fetch()
+        with mock.patch.object(FolderTransport, "fetch") as fetch:
+            self.fetch()
+        fetch.assert_not_called()
         [file] = self.files()
         self.assertEqual((file.state, file.seen_count), ("processed", 1))
         self.assertTrue(file.tidy_error)
+
+    def test_files_that_could_not_be_moved_are_when_one_can(self):
+        self.refuse_moves()
+        names = ["a.xml", "b.xml", "c.xml"]
+        self.lay_down_files(*names)
+        self.fetch()
+        files = self.files()
+        self.assertTrue(all(files.mapped("tidy_error")))
+        with mock.patch.object(FolderTransport, "tidy", autospec=True) as tidy:
+            tidy.side_effect = BankUnavailable("no", code="NO")
+            self.fetch()
+            self.assertEqual(tidy.call_count, 1, "a folder that refuses is asked once a look")
+        self.obstacle.unlink()
+        self.fetch()
+        self.assertEqual((files.mapped("is_tidied"), self.waiting()), ([True] * 3, []))
+        self.assertFalse(any(files.mapped("tidy_error")))
+
+    def test_files_that_cannot_be_moved_hide_no_newer_ones(self):
+        self.refuse_moves()
+        with mock.patch(f"{INBOX}.MAX_FILES_PER_ROUND", 2):
+            self.lay_down_files("a.xml", "b.xml", "c.xml", "d.xml", "e.xml")
+            self.fetch()
+            self.lay_down_files("f.xml")
+            self.fetch()
+        self.assertEqual(self.files(name="f.xml").state, "ignored")
+
+    def test_a_copy_beside_the_file_itself_waits_for_a_later_look(self):
+        for name in ("s.sta", "t.sta"):
+            self.bank_lays_down(name, self.STATEMENT)
+        self.fetch()
+        [file] = self.files()
+        self.assertEqual((file.seen_count, len(self.waiting())), (1, 1))
+        self.fetch()
+        self.assertEqual((file.seen_count, len(file.statement_ids), self.waiting()), (2, 1, []))
+
+    def test_a_file_that_comes_again_has_a_job_of_its_own_that_moves_it(self):
+        """A job of before may have looked already: it moves what it saw then."""
+        self.bank_lays_down("s.sta", self.STATEMENT)
+        self.fetch()
+        [file] = self.files()
+        with trap_jobs() as trap:
+            file._enqueue_tidy()
+            self.bank_lays_down("t.sta", self.STATEMENT)
+            self.bank._fetch_bank_files()
+            trap.assert_jobs_count(2, only=file._tidy_bank_file)
 
     def test_a_message_that_is_not_needed_is_put_away(self):
         self.bank_lays_down(

@@ -4,6 +4,8 @@ import dataclasses
 import os
 import socket
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -30,6 +32,7 @@ from ..transport.folder import ROOT
 from ..transport.https import split_documents
 from .sftp_process import SftpProcess
 
+SFTP = "odoo.addons.g2p_bridge_bank_iso20022.transport.sftp"
 CONTENT = b"<Document>" + b"payment " * 5000 + b"</Document>"
 
 
@@ -116,9 +119,27 @@ class FileTransportRules:
             transport.tidy(file, "archive", "1-a.xml")
             transport.tidy(file, "archive", "1-a.xml")
             self.assertEqual((self.root / "out/archive/1-a.xml").read_bytes(), b"12345")
-            path.write_bytes(b"a newer one")
-            transport.tidy(file, "archive", "1-a.xml")
-        self.assertEqual(path.read_bytes(), b"a newer one")
+            for newer in (b"a newer one", b"54321"):
+                path.write_bytes(newer)
+                os.utime(path, (file.modified + 60, file.modified + 60))
+                transport.tidy(file, "archive", "1-a.xml")
+                self.assertEqual(path.read_bytes(), newer)
+
+    def test_many_that_move_the_first_files_at_once_make_one_folder(self):
+        names = [f"{number}.xml" for number in range(8)]
+        for name in names:
+            (self.root / "out" / name).write_bytes(b"12345")
+        start = threading.Barrier(len(names))
+
+        def move(file):
+            with open_transport(self.settings) as transport:
+                start.wait(30)
+                transport.tidy(file, "archive", file.name)
+
+        with ThreadPoolExecutor(len(names)) as pool:
+            list(pool.map(move, self.list_new()))
+        archived = [path.name for path in (self.root / "out/archive").iterdir()]
+        self.assertEqual(sorted(archived), names)
 
     def test_the_test_call_changes_nothing_and_names_a_folder_that_is_not_there(self):
         with open_transport(self.settings) as transport:
@@ -196,6 +217,18 @@ class TestSftpTransport(FileTransportRules, BaseCase):
         if code:
             self.assertEqual(caught.exception.code, code)
 
+    def test_of_a_folder_with_too_many_files_none_is_overlooked(self):
+        for number in range(3):
+            (self.root / "out" / f"{number}.xml").write_bytes(b"x")
+        with mock.patch(f"{SFTP}.MAX_ENTRIES", 3):
+            self.assertEqual(len(self.list_new()), 3)
+        with (
+            mock.patch(f"{SFTP}.MAX_ENTRIES", 2),
+            self.assertRaises(BankUnavailable) as caught,
+        ):
+            self.list_new()
+        self.assertEqual(caught.exception.code, "TOO_MANY_FILES")
+
     def test_a_password_will_do(self):
         self.settings = dataclasses.replace(
             self.settings, private_key="", password=self.server.password
@@ -242,7 +275,7 @@ class TestSftpTransport(FileTransportRules, BaseCase):
     def test_a_server_that_falls_silent_holds_nobody_for_ever(self):
         self.settings = dataclasses.replace(self.settings, timeout_s=(1, 0.5))
         self.server.fault("silent")
-        with mock.patch("odoo.addons.g2p_bridge_bank_iso20022.transport.sftp.SLOWEST", 1e9):
+        with mock.patch(f"{SFTP}.SLOWEST", 1e9):
             self.assertEnds(BankUnavailable, code="TOTAL_TIMEOUT")
 
     def test_a_server_that_dies_at_the_rename_leaves_it_open_until_it_is_looked_for(self):

@@ -19,8 +19,8 @@ REACHED = "reached"  # it lies where the bank takes it, or has taken it
 UNSENT = "unsent"  # it never got its final name, nor will it
 UNSEEN = "unseen"  # it lies nowhere that we can see
 
-#: files of one look; the others have their turn in the next
-MAX_FILES = 500
+#: files of a folder; with more than that nothing is fetched, for none may be overlooked
+MAX_ENTRIES = 20_000
 _UNFINISHED = re.compile(r"^\.|\.(tmp|temp|part|partial|filepart|crdownload)$|~$", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f/]")
 MAX_NAME = 255
@@ -71,9 +71,9 @@ def is_finished(name):
 class FileTransport:
     """The steps, on top of what a kind of storage can do; a context manager.
 
-    A kind gives ``_exists``, ``_size``, ``_write``, ``_rename``, ``_remove``, ``_list``, ``_read``,
-    ``_make_folder``, ``_check_folder`` (each raises :class:`NotThere`, :class:`Refused`,
-    :class:`Lost`), and ``_join``.
+    A kind gives ``_exists``, ``_measure`` (bytes and time as in :class:`RemoteFile`), ``_write``,
+    ``_rename``, ``_remove``, ``_list``, ``_read``, ``_make_folder``, ``_check_folder`` (each raises
+    :class:`NotThere`, :class:`Refused`, :class:`Lost`).
     """
 
     #: a file can be looked for after it was sent
@@ -151,6 +151,10 @@ class FileTransport:
             bool(taken) and self._exists(self._join(taken, name))
         )
 
+    def _size(self, path):
+        size, _modified = self._measure(path)
+        return size
+
     def _out(self, name):
         return self._join(self.settings.out_path, name)
 
@@ -160,15 +164,15 @@ class FileTransport:
     # -- in -------------------------------------------------------------------------------------
 
     def list_new(self):
-        """Return the bank's files (list of RemoteFile), the oldest first.
+        """Return the bank's files (list of RemoteFile), all of them, the oldest first.
 
-        :raise BankUnavailable: nobody answers, or the folder is not there
+        :raise BankUnavailable: nobody answers, the folder is not there, or holds too many
         """
         try:
             found = [each for each in self._list(self.settings.in_path) if is_finished(each.name)]
         except (NotThere, Refused) as error:
             raise _unavailable(error) from error
-        return sorted(found, key=lambda file: (file.modified, file.name))[:MAX_FILES]
+        return sorted(found, key=lambda file: (file.modified, file.name))
 
     def fetch(self, file, max_bytes):
         """Return a file's bytes, or None where it changed or went away since it was listed.
@@ -189,7 +193,7 @@ class FileTransport:
         return content if is_same else None
 
     def tidy(self, file, folder, new_name):
-        """Move a file that was read out of the way; one that is gone, or is another, is left.
+        """Move a file that was read out of the way; one that is gone, or was replaced, is left.
 
         :param str folder: below ``in_path``
         :param str new_name: under which it is kept there
@@ -198,7 +202,10 @@ class FileTransport:
         path = self._join(self.settings.in_path, file.name)
         target = self._join(self.settings.in_path, folder)
         try:
-            if self._size(path) != file.size:
+            size, modified = self._measure(path)
+            # not all servers tell the time
+            is_later = modified and file.modified and modified != file.modified
+            if size != file.size or is_later:
                 return
             self._make_folder(target)
             self._rename(path, self._join(target, new_name))

@@ -64,9 +64,10 @@ class FolderTransport(FileTransport):
         with _told():
             return self._place(path).is_file()
 
-    def _size(self, path):
+    def _measure(self, path):
         with _told():
-            return self._status(path).st_size
+            status = self._status(path)
+            return status.st_size, int(status.st_mtime)
 
     def _status(self, path):
         status = self._place(path).lstat()

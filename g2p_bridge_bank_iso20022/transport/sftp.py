@@ -8,12 +8,10 @@ import asyncssh
 
 from odoo.addons.g2p_bridge.connectors.errors import BankUnavailable
 
-from .files import FileTransport, Lost, NotThere, Refused, RemoteFile
+from .files import MAX_ENTRIES, FileTransport, Lost, NotThere, Refused, RemoteFile
 
 #: a transfer slower than this (bytes a second) is given up
 SLOWEST = 20_000
-#: nobody has so many files there; who has, is no bank
-MAX_ENTRIES = 20_000
 
 #: answers of the server that leave open whether it did anything
 _NO_ANSWER = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.SFTPBadMessage)
@@ -143,16 +141,16 @@ class SftpTransport(FileTransport):
 
     def _exists(self, path):
         try:
-            self._size(path)
+            self._measure(path)
         except NotThere:
             return False
         return True
 
-    def _size(self, path):
+    def _measure(self, path):
         attributes = self._ask(self._files.stat(path))
         if attributes.size is None:
             raise Refused("NO_SIZE", "The server does not say how long a file is.")
-        return attributes.size
+        return attributes.size, int(attributes.mtime or 0)
 
     def _write(self, path, content):
         self._ask(self._put(path, content), len(content))
@@ -188,7 +186,10 @@ class SftpTransport(FileTransport):
             if attributes.permissions is not None and not stat.S_ISREG(attributes.permissions):
                 continue
             if len(found) >= MAX_ENTRIES:
-                break
+                raise Refused(
+                    "TOO_MANY_FILES",
+                    f"More than {MAX_ENTRIES} files lie in the folder: have the old ones removed.",
+                )
             found.append(
                 RemoteFile(
                     name=str(entry.filename),
@@ -206,8 +207,14 @@ class SftpTransport(FileTransport):
             return await file.read(max_bytes + 1)
 
     def _make_folder(self, path):
-        if not self._is_folder(path):
+        if self._is_folder(path):
+            return
+        try:
             self._ask(self._files.mkdir(path))
+        except Refused:
+            # servers say "failure" of a folder that another connection has just made
+            if not self._is_folder(path):
+                raise
 
     def _check_folder(self, path):
         if not self._is_folder(path):
