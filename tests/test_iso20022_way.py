@@ -11,11 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from odoo.addons.g2p_bridge_bank_iso20022.tests.mock_bank_process import (
-    AFTERNOON,
-    MORNING,
-    MockBankProcess,
-)
+from odoo.addons.g2p_bridge.tests.mock_bank_process import AFTERNOON, MORNING, MockBankProcess
 from odoo.addons.g2p_bridge_bank_iso20022.tests.sftp_process import SftpProcess
 
 from bridge_stack.pbms import Pbms
@@ -39,11 +35,6 @@ class MockBank(MockBankProcess):
             *("--drop-settle-ms", "0", "--drop-interval-ms", "3600000"),
             hour=hour,
         )
-
-    def ask(self, method, path, **options):
-        answer = self.call(method, path, **options)
-        answer.raise_for_status()
-        return answer.json()
 
     def take(self):
         """Have it take what lies in its folder."""

@@ -1,74 +1,13 @@
-import socket
-import subprocess
-import sys
-import tempfile
-import time
 from decimal import Decimal
-from pathlib import Path
-
-import requests
 
 from odoo.tests import tagged
 
 from . import camt_text as xml
+from .mock_bank_process import MORNING, MockBankProcess, next_monday
 from .statement_case import StatementCase
 
-TIMEOUT_S = 30
-DAY = "2026-11-23"  # a Monday
+DAY = next_monday()
 IBAN = "NL41MOCK0000000001"  # of the bank's own example
-
-
-class MockBank:
-    """The package ``mock-bank`` as a process: pain.001 in, camt.054 and camt.053 out."""
-
-    def __init__(self):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        self._folder = tempfile.TemporaryDirectory(prefix="mock_bank_")
-        with (Path(self._folder.name) / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "mockbank", "--quiet"),
-                    *("--port", str(port), "--clock", f"{DAY}T09:00"),
-                ],
-                stdout=log,
-                stderr=log,
-                cwd=self._folder.name,
-            )
-        self._wait()
-
-    def _wait(self):
-        end = time.monotonic() + TIMEOUT_S
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > end:
-                log = (Path(self._folder.name) / "log").read_text()
-                raise AssertionError(f"the bank did not start: {log}")
-            time.sleep(0.05)
-
-    def _answers(self):
-        try:
-            self.ask("GET", "/_mock/health")
-        except requests.ConnectionError:
-            return False
-        return True
-
-    def stop(self):
-        self._process.terminate()
-        self._process.wait(TIMEOUT_S)
-        self._folder.cleanup()
-
-    def ask(self, method, path, **values):
-        answer = requests.request(method, self.url + path, timeout=TIMEOUT_S, **values)
-        if not answer.ok:
-            raise AssertionError(f"{path}: HTTP {answer.status_code} {answer.text}")
-        return answer.json()
-
-    def collect(self):
-        """Return [(type, text)] of our account's messages that were not collected yet."""
-        messages = self.ask("GET", "/_mock/mailbox")
-        return [(each["type"], each["body"]) for each in messages if each["account"] == "ACME"]
 
 
 @tagged("post_install", "-at_install")
@@ -86,7 +25,7 @@ class TestMockBank(StatementCase):
 
     def setUp(self):
         super().setUp()
-        self.mock = MockBank()
+        self.mock = MockBankProcess(hour=MORNING)
         self.addCleanup(self.mock.stop)
 
     def test_debits_and_a_return_from_order_to_statement(self):
@@ -123,7 +62,12 @@ class TestMockBank(StatementCase):
 
     def take(self, *kinds):
         """Collect the bank's messages, check and book those of the kinds; return what they are."""
-        found = [(kind, text) for kind, text in self.mock.collect() if kind.startswith(kinds)]
+        messages = self.mock.ask("GET", "/_mock/mailbox")
+        found = [
+            (each["type"], each["body"])
+            for each in messages
+            if each["account"] == "ACME" and each["type"].startswith(kinds)
+        ]
         found.sort()  # a statement before what was told after it
         statements = self.env["g2p.account.statement"]
         for _kind, text in found:
@@ -168,7 +112,7 @@ class TestMockBank(StatementCase):
                     xml.tag("PmtInfId", "M1-1"),
                     xml.tag("PmtMtd", "TRF"),
                     counts,
-                    xml.tag("ReqdExctnDt", xml.tag("Dt", DAY)),
+                    xml.tag("ReqdExctnDt", xml.tag("Dt", str(DAY))),
                     xml.tag("Dbtr", xml.tag("Nm", "A Program")),
                     xml.tag("DbtrAcct", xml.tag("Id", xml.tag("IBAN", IBAN))),
                     xml.tag("DbtrAgt", bank),

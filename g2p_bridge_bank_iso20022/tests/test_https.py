@@ -6,9 +6,9 @@ from odoo.tests import tagged
 
 from odoo.addons.g2p_bridge.connectors import http
 from odoo.addons.g2p_bridge.connectors.errors import BankOutcomeUnknown, BankUnavailable
+from odoo.addons.g2p_bridge.tests.mock_bank_process import MockBankProcess
 
 from .common import CREDITORS, FileBankCase
-from .mock_bank_process import MockBankProcess
 
 
 @tagged("post_install", "-at_install")

@@ -11,9 +11,9 @@ from odoo.addons.g2p_bridge.connectors.dto import (
     REJECTED,
     FinancialAddress,
 )
+from odoo.addons.g2p_bridge.tests.mock_bank_process import MockBankProcess
 
 from ..messages import pain001, pain002
-from .mock_bank_process import MockBankProcess
 from .pain_case import VERSIONS, a_payment, an_account, an_order
 
 #: accounts that mock-bank has from the start

@@ -50,6 +50,12 @@ class MockBankProcess:
         """Return the response (requests) to a call."""
         return requests.request(method, self.url + path, timeout=TIMEOUT_S, **options)
 
+    def ask(self, method, path, **options):
+        """Return what a call that must succeed is answered (JSON)."""
+        answer = self.call(method, path, **options)
+        assert answer.ok, f"{path}: HTTP {answer.status_code} {answer.text}"
+        return answer.json()
+
     def _wait(self):
         deadline = time.monotonic() + TIMEOUT_S
         while self._process.poll() is None and time.monotonic() < deadline:
