@@ -17,7 +17,7 @@ from ..connectors.dto import (
     Payment,
 )
 from ..connectors.errors import BankOutcomeUnknown, BankRejected, BankUnavailable
-from .own_cursor import try_lock_for_transaction
+from .own_cursor import own_cursor, try_lock_for_transaction
 from .pipeline_resolve import ADDRESS_COLUMNS
 from .roles import APPROVER, OFFICER, check_role
 
@@ -36,7 +36,13 @@ class DisbursementEnvelope(models.Model):
         self._enqueue_advance()
 
     def _form_batches(self):
-        """Put a round of resolved payments into batches, and have ready ones sent."""
+        """Put a round of resolved payments into batches, and have ready ones sent.
+
+        :raise RetryableJobError: a round ended after our snapshot was taken and before we had the
+            lock: it left the row of the envelope as it was, so the lock does not tell
+        """
+        if self._count_batches_past_snapshot() != self.batch_count:
+            raise RetryableJobError("batches were formed meanwhile", seconds=1, ignore_retry=True)
         parts, has_more = self._next_parts()
         payment_ids = sorted(row_id for _destination, ids in parts for row_id in ids)
         if parts and not (self._check_approval(payment_ids) and self._check_originals(payment_ids)):
@@ -46,11 +52,28 @@ class DisbursementEnvelope(models.Model):
             if self.state != "disbursing":
                 self._set_disbursing()
         if has_more:
-            self._enqueue_advance()
+            self._enqueue_round()
         self.bank_id._enqueue_ready()
         if self.state == "funds_blocked":
             return self._settle_if_ended()
         return self._set_disbursed_if_done()
+
+    def _count_batches_past_snapshot(self):
+        with own_cursor(self.env) as cr:
+            cr.execute(
+                "SELECT count(*) FROM g2p_disbursement_batch WHERE envelope_id = %s", [self.id]
+            )
+            [count] = cr.fetchone()
+        return count
+
+    def _enqueue_round(self):
+        """Have another round begin when this one is committed; one, however many ask for it.
+
+        One that waits already cannot have its turn before: we hold the envelope's lock.
+        """
+        self._delayed(
+            self.env._("Find the next step"), identity_key=f"round:{self.id}", priority=5
+        )._advance()
 
     def _next_parts(self):
         """Return the next batches as [(destination, payment ids)], and whether there are more.
