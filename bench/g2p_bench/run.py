@@ -1,6 +1,7 @@
 """One run: the system started, the chosen stages measured."""
 
 import json
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -11,7 +12,7 @@ from bridge_stack.common import BridgeError, complain, say
 from bridge_stack.rpc import RpcError
 from bridge_stack.run_tests import addons_path
 from bridge_stack.stack import Stack
-from g2p_bench import intake, machine, questions, way
+from g2p_bench import files, intake, machine, questions, way
 from g2p_bench.clients import CallsFailed
 from g2p_bench.report import print_result
 from g2p_bench.system import System
@@ -23,6 +24,7 @@ GROUPS = {
     "dispatch": ("way_intake", "dispatch"),
     "statement": ("statement_parse", "statement_store", "statement_match"),
     "whole": ("whole_way_sent", "whole_way_reconciled"),
+    "files": ("files_dispatch", "files_status", "files_statement"),
     "questions": (
         "status_envelope",
         "status_disbursements",
@@ -66,15 +68,19 @@ class Run:
     def measure(self):
         """Run all; return the result as JSON takes it. What fails is in its ``problems``."""
         begun = time.monotonic()
-        with Stack(
-            workers=self.workers,
-            channels=f"root:{self.channels}",
-            # as large as fits into the 32 MB of an upload
-            bank_options=["--reversal-rate=0", "--float-days=0", "--statement-entries=100000"],
-            mapper=True,
-            mapper_options=(),
-            **(_bare_intake() if self.bare else {}),
-        ) as stack:
+        with (
+            tempfile.TemporaryDirectory(prefix="g2p-bench-") as self._folder,
+            Stack(
+                workers=self.workers,
+                channels=f"root:{self.channels}",
+                # as large as fits into the 32 MB of an upload
+                bank_options=["--reversal-rate=0", "--float-days=0", "--statement-entries=100000"],
+                mapper=True,
+                mapper_options=(),
+                environment={files.FOLDERS: self._folder},
+                **(_bare_intake() if self.bare else {}),
+            ) as stack,
+        ):
             system = System(stack, self.channels)
             try:
                 described = machine.describe(system, self.workers, self.channels)
@@ -95,7 +101,7 @@ class Run:
     def _measure_groups(self, system):
         if "intake" in self.groups:
             self._take("intake", lambda: intake.measure(system, self.intake_rows))
-        if set(self.groups) - {"intake"}:
+        if set(self.groups) - {"intake", "files"}:
             say(f"bench     linking {self.count:,} accounts")
             system.link(system.world, self.count)
         if "resolve" in self.groups:
@@ -103,6 +109,8 @@ class Run:
                 self._take(measure.__name__, lambda m=measure: [m(system, self.count)])
         if set(self.groups) & set(_NEEDS_WAY):
             self._measure_way(system)
+        if "files" in self.groups:
+            self._take("files", lambda: self._measure_files(system))
 
     def _measure_way(self, system):
         journey = way.Way(system, self.count)
@@ -118,6 +126,11 @@ class Run:
                 "questions",
                 lambda: questions.measure(system, journey.envelope, self.count, self.listed_rows),
             )
+
+    def _measure_files(self, system):
+        journey = files.FileWay(system, self.count, self._folder)
+        journey.go()
+        return journey.results
 
     def _take(self, name, measure):
         """Keep the results of a measurement; return whether it succeeded."""

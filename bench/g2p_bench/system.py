@@ -120,7 +120,7 @@ class System:
         ]
         return post_all(self.stack.url, requests, clients)
 
-    def link(self, world, count):
+    def link(self, world, count, bank_code="EXAMPLE_BANK"):
         """Give the beneficiaries of the rows 1 to ``count`` an account in the built-in mapper."""
         lines = io.StringIO()
         for number in range(1, count + 1):
@@ -132,10 +132,10 @@ class System:
             lines,
         )
         self.cursor.execute(
-            "UPDATE g2p_account_link SET company_id = m.company_id, bank_code = 'EXAMPLE_BANK',"
+            "UPDATE g2p_account_link SET company_id = m.company_id, bank_code = %s,"
             " branch_code = 'BR001' FROM g2p_account_mapper m"
             " WHERE m.id = mapper_id AND mapper_id = %s",
-            [world.mapper_id],
+            [bank_code, world.mapper_id],
         )
         # what autovacuum does within a minute of an import
         self.cursor.execute("VACUUM ANALYZE g2p_account_link")
