@@ -2,16 +2,20 @@
 
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
-from test_doors import upload
+from test_doors import BRIDGE, upload
 from test_peer_faults import statement
 from test_uploads import setting
 from test_whole_way import DEADLINE_S, ERRORS, assert_books_agree, quiet, send, wait_for
 
+from bridge_stack.rpc import JsonRpc
+
 pytestmark = pytest.mark.stack
 
 PAYMENTS = 60
+CRON_S = 60
 
 
 def statements_of(world, state):
@@ -102,3 +106,35 @@ def test_when_the_server_is_killed_between_slices_all_are_matched_once(new_world
     assert world.pbms.status()["number_of_disbursements_reconciled"] == PAYMENTS
     assert {tuple(found.items()) for found in outcomes(world).values()} == {(("reconciled", 1),)}
     assert_books_agree(world)
+
+
+def test_of_calls_that_end_the_last_payments_at_once_one_finds_that_all_have_ended(new_world):
+    """Nobody comes after it but a cron: none of them may think that another one will."""
+    world, calls = new_world(mapper=None), 6
+    send(world, PAYMENTS)
+    wait_for(world, shipped=PAYMENTS)
+    names = list(world.pbms.ids.values())
+    banks = [
+        JsonRpc(world.stack.url, world.stack.db, "example-bank", world.stack.bank_key)
+        for _number in range(calls)
+    ]
+    gate = Barrier(calls)
+
+    def refuse(number):
+        assert banks[number].uid  # logged in before the race
+        gate.wait()
+        updates = [
+            {"disbursement_id": name, "status": "rejected", "reason_code": "AC04"}
+            for name in names[number::calls]
+        ]
+        return banks[number].execute(BRIDGE, "update_status_of_disbursements", updates=updates)
+
+    with quiet(world.stack, ERRORS), ThreadPoolExecutor(calls) as pool:
+        answers = [row for answer in pool.map(refuse, range(calls)) for row in answer]
+        assert {row["status"] for row in answers} == {"rejected"}
+        domain = [("program_id", "=", world.program_id), ("state", "=", "settled")]
+        world.stack.wait_until(
+            lambda: world.admin.execute("g2p.disbursement.envelope", "search_count", domain),
+            CRON_S / 2,
+            "a settled envelope",
+        )

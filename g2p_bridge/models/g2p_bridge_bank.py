@@ -1,3 +1,5 @@
+from collections import Counter
+
 from odoo import api, models
 from odoo.http import request
 from odoo.tools import SQL
@@ -102,13 +104,17 @@ class Bridge(models.AbstractModel):
         :param list rows: dicts as ``updates``, checked; ``reason`` may hold the bank's words
         """
         disbursements = self.env["g2p.disbursement"].sudo()
-        envelope_ids = set()
+        moved = {}
         for status, target in (("accepted", "sent"), ("rejected", "rejected")):
             part = [row for row in rows if row["status"] == status]
             if part:
-                moved = disbursements._bulk_transition(target, **_prepare_update(part))
-                envelope_ids.update(envelope_id for envelope_id, *_rest in moved)
-        self.env["g2p.disbursement.envelope"].sudo().browse(envelope_ids)._enqueue_advance()
+                moved[target] = disbursements._bulk_transition(target, **_prepare_update(part))
+        ended = Counter()
+        for envelope_id, _batch_id, count, _amount in moved.get("rejected", ()):
+            ended[envelope_id] += count
+        for envelope_id, count in sorted(ended.items()):  # in one order: each is locked
+            envelope = self.env["g2p.disbursement.envelope"].sudo().browse(envelope_id)
+            envelope._enqueue_advance_if_ended(count)
 
     def _checked_updates(self, updates):
         """Return the updates as dicts of texts, with ``record`` and the codes of their errors.

@@ -47,6 +47,28 @@ class DisbursementEnvelope(models.Model):
         if not is_open:
             self._enqueue_advance()
 
+    @api.private
+    def _enqueue_advance_if_ended(self, ended_count):
+        """Look for the next step when no payment is open but those that end with this transaction.
+
+        By the sums of the journal, past our snapshot: a bank tells the status of a million payments
+        in a thousand calls, and the step that a job finds reads all that is open.
+
+        :param int ended_count: payments that this transaction has moved from open states to others
+        """
+        self._enqueue_advance_if_last(
+            SQL(
+                """
+                (SELECT coalesce(sum(disbursement_count) FILTER (WHERE target = ANY(%(open)s)), 0)
+                      - coalesce(sum(disbursement_count) FILTER (WHERE source = ANY(%(open)s)), 0)
+                   FROM g2p_disbursement_journal WHERE envelope_id = %(envelope)s) > %(ended)s
+                """,
+                open=list(OPEN_STATES),
+                envelope=self.id,
+                ended=ended_count,
+            )
+        )
+
     def _delayed(self, description, *, identity_key=None, channel=None, priority=None):
         """Return the envelope as a delayable; jobs run as OdooBot, whoever called."""
         parameter = self.env["g2p.bridge"]._parameter

@@ -546,6 +546,15 @@ class TestStatusUpdates(StatementCase):
         self.assertStates(self.envelope, "rejected", "sent", "sent")
         self.assertEqual(self.disbursements(self.envelope)[0].reason_code, "AC04")
 
+    def test_only_who_ends_the_last_payment_has_the_next_step_looked_for(self):
+        """A bank tells a million payments in a thousand calls: not each of them has a job."""
+        with trap_jobs() as trap:
+            self.update((self.ids[0], "accepted", ""), (self.ids[1], "rejected", "AC04"))
+            trap.assert_jobs_count(0)
+        with trap_jobs() as trap:
+            self.update((self.ids[0], "rejected", ""), (self.ids[2], "rejected", "AC04"))
+            trap.assert_jobs_count(1, only=self.envelope._advance)
+
     def test_an_accepted_one_of_unknown_outcome_is_sent(self):
         self.disbursements(self.envelope)[0].state = "unknown"
         self.env.flush_all()

@@ -5,6 +5,7 @@ third moves it out of the way. Each is enqueued in the transaction of the one be
 moved only after all of it is committed, and whatever dies in between is harmlessly done again.
 """
 
+import gc
 import hashlib
 
 from odoo import SUPERUSER_ID, api, fields, models
@@ -23,6 +24,8 @@ from .g2p_sponsor_bank import CODE
 #: bytes and files that one transaction stores; the rest has its turn in the next
 MAX_BYTES_PER_ROUND = 256 * 1024 * 1024
 MAX_FILES_PER_ROUND = 500
+#: bytes of a file after which memory is tidied: Odoo leaves a new attachment's in a reference cycle
+BIG_FILE = 1024 * 1024
 
 
 class SponsorBank(models.Model):
@@ -103,6 +106,8 @@ class SponsorBank(models.Model):
                 return bool(stored)
             read_bytes += remote.size
             stored += self._fetch_one(transport, remote, limit)
+            if remote.size > BIG_FILE:
+                gc.collect()
         return False
 
     def _files_lying(self, remotes):
