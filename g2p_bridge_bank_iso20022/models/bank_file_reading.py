@@ -15,6 +15,7 @@ from odoo.addons.queue_job.exception import RetryableJobError
 from ..messages import pain001, pain002
 from ..messages.errors import MessageError
 from ..messages.reasons import DUPLICATES
+from .bank_file_inbox import let_go_of_content
 
 _STATEMENTS = ("camt.052", "camt.053", "camt.054", "mt940")
 #: payments that a message in the chatter names
@@ -47,6 +48,7 @@ class BankFile(models.Model):
         except ConcurrencyError as error:
             raise RetryableJobError(str(error), seconds=5, ignore_retry=True) from error
         self._enqueue_tidy()
+        let_go_of_content(self.env, self.size)
         return self.state
 
     def _hint_unreadable(self):
