@@ -1,5 +1,8 @@
 """What a stage's measurement is."""
 
+#: a stage that is shorter than this was over when it was looked at
+LEAST_S = 0.001
+
 
 def stage(name, *, rows, seconds, floor_seconds, clients=1, memory=None, latencies=None, **more):
     """Return a stage's result as JSON takes it.
@@ -9,6 +12,8 @@ def stage(name, *, rows, seconds, floor_seconds, clients=1, memory=None, latenci
     :param dict memory: kind of process -> peak in MB, see :class:`g2p_bench.memory.Memory`
     :param list latencies: seconds of single calls; told as ``p50_ms`` and ``p95_ms``
     """
+    # of few rows the begin and the end may be seen at the same look
+    seconds = max(seconds, LEAST_S)
     result = {
         "stage": name,
         "rows": rows,
