@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bridge_stack.common import project
-from g2p_bench import svg
+from g2p_bench import results, svg
 from g2p_bench.run import GROUPS
 
 pytestmark = pytest.mark.stack
@@ -74,6 +74,10 @@ def test_the_machine_and_the_memory_of_its_processes_are_told(result):
     [dispatch] = [stage for stage in result["stages"] if stage["stage"] == "dispatch"]
     for kind in ("http_worker", "job_runner", "bank"):
         assert dispatch["memory_mb"][kind] > 0
+
+
+def test_a_stage_that_was_over_when_it_was_looked_at_has_a_rate():
+    assert results.stage("x", rows=300, seconds=0.0, floor_seconds=0.01)["rows_per_s"] > 0
 
 
 def test_it_explains_itself_and_refuses_nonsense():

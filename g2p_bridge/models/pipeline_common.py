@@ -14,6 +14,22 @@ MAX_BACK_OFF_S = 3600
 OPEN_STATES = ("received", "unresolved", "resolved", "batched", "sent", "unknown")
 
 
+def _open_count(envelope):
+    """Return how many payments of an envelope have not ended, as SQL over the journal.
+
+    :param SQL envelope: its id
+    """
+    return SQL(
+        """
+        (SELECT coalesce(sum(disbursement_count) FILTER (WHERE target = ANY(%(open)s)), 0)
+              - coalesce(sum(disbursement_count) FILTER (WHERE source = ANY(%(open)s)), 0)
+           FROM g2p_disbursement_journal WHERE envelope_id = %(envelope)s)
+        """,
+        open=list(OPEN_STATES),
+        envelope=envelope,
+    )
+
+
 class DisbursementEnvelope(models.Model):
     """The envelope's way through the pipeline.
 
@@ -56,18 +72,7 @@ class DisbursementEnvelope(models.Model):
 
         :param int ended_count: payments that this transaction has moved from open states to others
         """
-        self._enqueue_advance_if_last(
-            SQL(
-                """
-                (SELECT coalesce(sum(disbursement_count) FILTER (WHERE target = ANY(%(open)s)), 0)
-                      - coalesce(sum(disbursement_count) FILTER (WHERE source = ANY(%(open)s)), 0)
-                   FROM g2p_disbursement_journal WHERE envelope_id = %(envelope)s) > %(ended)s
-                """,
-                open=list(OPEN_STATES),
-                envelope=self.id,
-                ended=ended_count,
-            )
-        )
+        self._enqueue_advance_if_last(SQL("%s > %s", _open_count(SQL("%s", self.id)), ended_count))
 
     def _delayed(self, description, *, identity_key=None, channel=None, priority=None):
         """Return the envelope as a delayable; jobs run as OdooBot, whoever called."""
@@ -259,13 +264,9 @@ class DisbursementEnvelope(models.Model):
                      WHERE state = 'disbursed'
                        AND (EXISTS (SELECT FROM g2p_disbursement d
                                      WHERE d.envelope_id = e.id AND d.state = 'resolved')
-                         OR (SELECT sum(CASE WHEN target = ANY(%(open)s)
-                                             THEN disbursement_count ELSE 0 END
-                                      - CASE WHEN source = ANY(%(open)s)
-                                             THEN disbursement_count ELSE 0 END)
-                               FROM g2p_disbursement_journal WHERE envelope_id = e.id) = 0)
+                         OR %s = 0)
                     """,
-                    open=list(OPEN_STATES),
+                    _open_count(SQL("e.id")),
                 )
             )
         ]
